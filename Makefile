@@ -1,0 +1,53 @@
+# The two commands of the README are `make demo` and `make test`; each makes .venv by itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command 'make lock' --quiet
+
+export DO_NOT_TRACK = 1
+export DAGSTER_DISABLE_TELEMETRY = 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+export MLFLOW_DISABLE_TELEMETRY = true
+
+.PHONY: demo test check bench ui lock torture clean
+
+demo: .venv/ready ## the simulated shop through the whole graph to a champion
+	$(BIN)/python -m benchmarks.demo
+
+test: .venv/ready ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/ready ## style, types, order of imports, dbt parse, lock freshness
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/ops dbt-check
+	cp requirements.lock .venv/fresh.lock
+	$(COMPILE) --output-file .venv/fresh.lock
+	diff requirements.lock .venv/fresh.lock
+	! grep -nE 'https?://|--index-url|--find-links' requirements.lock
+
+bench: .venv/ready ## what the README claims about speed, side by side in one run
+	$(BIN)/python -m benchmarks.walk
+
+torture: .venv/ready ## runs killed at random moments; the lake must hold after each
+	$(BIN)/python -m benchmarks.torture
+
+ui: .venv/ready ## Dagster's web server and daemon and MLflow's UI, stopped together
+	$(BIN)/ops ui
+
+lock: .venv/ready ## resolve the dependencies anew
+	$(COMPILE) --upgrade --output-file requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	touch $@
+
+clean: ## remove the environment and all state
+	rm -rf .venv .ops

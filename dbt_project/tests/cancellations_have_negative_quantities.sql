@@ -1,0 +1,3 @@
+select *
+from {{ ref('stg_orders__lines') }}
+where is_cancellation and quantity >= 0

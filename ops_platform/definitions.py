@@ -1,0 +1,46 @@
+"""The whole graph on one page: merges each room's Dagster objects."""
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from ops_platform.features.assets import feature_asset, published_features, schema_check
+from ops_platform.features.view import find_views
+from ops_platform.ingest.assets import contract_checks, raw_asset
+from ops_platform.ingest.contract import read_contracts
+from ops_platform.settings import Settings, telemetry_off
+from ops_platform.transform.assets import mart_assets, published_marts
+from ops_platform.transform.project import dbt_executable, read_manifest
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The graph that these settings describe; raises OpsError when a contract or the dbt project
+    has a fault, before anything runs."""
+    telemetry_off()
+    contracts = read_contracts(settings.contracts)
+    manifest = read_manifest(settings)
+    views = find_views()
+    return dg.Definitions(
+        assets=[
+            *(raw_asset(contract) for contract in contracts),
+            mart_assets(settings, manifest, contracts),
+            published_marts(manifest, contracts),
+            *(feature_asset(view) for view in views),
+            published_features(views),
+        ],
+        asset_checks=[
+            *(contract_checks(contract) for contract in contracts),
+            *(schema_check(view) for view in views),
+        ],
+        resources={
+            "settings": settings,
+            "dbt": DbtCliResource(
+                project_dir=str(settings.dbt_project),
+                profiles_dir=str(settings.dbt_project),
+                dbt_executable=dbt_executable(),
+            ),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(Settings())

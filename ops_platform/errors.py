@@ -1,0 +1,41 @@
+"""What can go wrong, in the user's words: every message says what, where and what to do."""
+
+
+class OpsError(Exception):
+    """The platform refuses or fails; the last good state stays in service."""
+
+
+class ContractError(OpsError):
+    """A contract does not follow the standard, or names what does not exist."""
+
+
+class SourceError(OpsError):
+    """A source's location can't be used at all."""
+
+
+class LakeBusyError(OpsError):
+    """Another process held the lake's write lock for too long."""
+
+
+class LakeError(OpsError):
+    """The lake's state does not allow what was asked."""
+
+
+class NotPublishedError(OpsError):
+    """Nothing has been published yet, or what is asked for is not in it."""
+
+
+class BlockedError(OpsError):
+    """A blocking check failed, so the published snapshot stays where it is."""
+
+
+class RegistryError(OpsError):
+    """The model registry can't be reached, or does not hold what was asked for."""
+
+
+class StateError(OpsError):
+    """A model's stored state does not have the digest that was recorded for it."""
+
+
+class TrainingError(OpsError):
+    """The training set is not what the model may be fitted on."""

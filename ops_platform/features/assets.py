@@ -1,0 +1,156 @@
+"""The door of features: each view's table as an asset, its schema as a blocking asset check."""
+
+import dagster as dg
+
+from ops_platform.errors import BlockedError
+from ops_platform.features.build import build, newest_day, snapshots_of, validate
+from ops_platform.features.view import FeatureView
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import Published, changed_since, publish, published
+from ops_platform.settings import Settings
+from ops_platform.transform.assets import POOL, PUBLISHED_MARTS
+
+PUBLISHED_FEATURES = dg.AssetKey(["lake", "published_features"])
+SCHEMA_CHECK = "schema"
+
+
+def feature_asset(view: FeatureView) -> dg.AssetsDefinition:
+    """The asset `features/<view>`."""
+
+    @dg.asset(
+        key=["features", view.name],
+        deps=[dg.AssetKey(["marts", view.mart]), PUBLISHED_MARTS],
+        group_name="features",
+        description=view.description,
+        owners=[view.owner],
+        kinds={"duckdb", "ibis", "pandera"},
+        tags={"ops": "mlops"},
+        pool=POOL,
+        code_version=view.version[:12],
+        metadata={
+            "dagster/column_schema": _column_schema(view),
+            "dagster/table_name": f"lake.{view.table}",
+        },
+    )
+    def features(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        as_of = settings.as_of or newest_day(lake)
+        changed = build(lake, view, as_of)
+        connection = connect(lake)
+        try:
+            count = connection.execute(f"SELECT count(*) FROM {view.table}").fetchone()
+        finally:
+            connection.close()
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": count[0] if count else 0,
+                "as_of": str(as_of),
+                "changed": changed,
+            }
+        )
+
+    return features
+
+
+def _column_schema(view: FeatureView) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                str(column.dtype),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=column.unique,
+                    other=[str(check) for check in column.checks],
+                ),
+            )
+            for name, column in view.schema.columns.items()
+        ]
+    )
+
+
+def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
+    """The view's pandera schema as a blocking asset check, with the failing rows shown."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey(["features", view.name]),
+        name=SCHEMA_CHECK,
+        blocking=True,
+        description="The table satisfies the view's pandera schema.",
+    )
+    def schema_holds(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        lake = Lake.at(settings)
+        connection = connect(lake, snapshot=catalog.head(lake))
+        try:
+            found = validate(connection, view)
+        finally:
+            connection.close()
+        cases = found.failures.head(20)
+        return dg.AssetCheckResult(
+            passed=found.failures.empty,
+            metadata={
+                "rows": found.rows,
+                "failures": len(found.failures),
+                "failure_cases": dg.MetadataValue.md(f"```\n{cases.to_string(index=False)}\n```"),
+            },
+        )
+
+    return schema_holds
+
+
+def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
+    """The step that moves the published snapshot on to the features built from it."""
+
+    @dg.asset(
+        key=PUBLISHED_FEATURES,
+        deps=[dg.AssetKey(["features", view.name]) for view in views],
+        group_name="lake",
+        owners=["team:platform"],
+        kinds={"ducklake"},
+        tags={"ops": "devops"},
+        pool=POOL,
+        description="The published snapshot, moved on when the features that were built from it "
+        "satisfy their schemas.",
+    )
+    def publish_features(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        pointer, snapshot = published(lake), catalog.head(lake)
+        if not changed_since(lake, pointer.snapshot, {"features"}):
+            return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
+        _require_publishable(lake, views, pointer, snapshot)
+        publish(lake, Published(snapshot, pointer.marts))
+        return dg.MaterializeResult(metadata={"snapshot": snapshot, "moved": True})
+
+    return publish_features
+
+
+def _require_publishable(
+    lake: Lake, views: list[FeatureView], pointer: Published, snapshot: int
+) -> None:
+    moved_on = changed_since(lake, pointer.marts, {"raw", "staging", "intermediate", "marts"})
+    if moved_on:
+        raise BlockedError(
+            f"{', '.join(moved_on)} changed while the features were computed: the published "
+            "snapshot stays; materialize from lake/published_marts on"
+        )
+    connection = connect(lake, snapshot=snapshot)
+    try:
+        others = snapshots_of(connection, views) - {pointer.marts}
+        if others:
+            raise BlockedError(
+                f"features were computed from the marts of snapshot {sorted(others)}, not of the "
+                f"published {pointer.marts}: materialize all features"
+            )
+        failing = [view.name for view in views if not validate(connection, view).failures.empty]
+    finally:
+        connection.close()
+    if failing:
+        raise BlockedError(
+            f"the published snapshot stays where it was, because features break their schema: "
+            f"{', '.join(failing)}; see the failing rows on their asset check"
+        )

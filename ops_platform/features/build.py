@@ -1,0 +1,108 @@
+"""Feature tables: computed in the engine from the published marts, and checked by their schema."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import ibis
+import pandas as pd
+import pandera.errors
+from ibis.backends.sql.datatypes import DuckDBType
+
+from ops_platform.errors import LakeError
+from ops_platform.features.view import FeatureView
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import attach, connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import published
+from ops_platform.lake.write import write
+
+PUBLISHED = "published"
+_OWN = ("as_of", "_snapshot")
+
+
+def newest_day(lake: Lake) -> date:
+    """The day of the newest event in the published `raw.orders`: the default as-of."""
+    connection = connect(lake, snapshot=published(lake).marts)
+    try:
+        row = connection.execute("SELECT max(ordered_on) FROM marts.fct_order_lines").fetchone()
+    finally:
+        connection.close()
+    if row is None or row[0] is None:
+        raise LakeError("no orders are published yet, so there is no day to compute features for")
+    day: date = row[0]
+    return day
+
+
+def query(connection: duckdb.DuckDBPyConnection, view: FeatureView, as_of: date, database: str) -> str:
+    """The view's SQL as of a day, on the marts of an attached `database`."""
+    backend = ibis.duckdb.from_connection(connection)
+    mart = backend.table(view.mart, database=(database, "marts"))
+    rows = view.expression(mart, as_of)
+    # The engine's own types can be wider than ibis states (a sum of integers is a HUGEINT).
+    columns = ", ".join(
+        f'CAST("{name}" AS {DuckDBType.to_string(kind)}) AS "{name}"'
+        for name, kind in rows.schema().items()
+    )
+    return f"SELECT {columns} FROM ({ibis.to_sql(rows, dialect='duckdb')})"
+
+
+def build(lake: Lake, view: FeatureView, as_of: date) -> bool:
+    """Make the view's table from the published marts as of a day; False if it stands already.
+
+    Each row carries `as_of` and `_snapshot`, the id of the published marts it was computed from.
+    Raises NotPublishedError before the marts are published.
+    """
+    marts = published(lake).marts
+    rows = _published_query(lake, view, as_of, marts)
+    inputs = f"{hashlib.sha256(rows.encode()).hexdigest()} as_of={as_of} marts={marts}"
+    if catalog.build_is_current(lake, view.table, inputs, [view.table]):
+        return False
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS features")
+        connection.execute(
+            f"CREATE OR REPLACE TABLE {view.table} AS "
+            f"SELECT *, DATE '{as_of}' AS as_of, {marts}::BIGINT AS _snapshot FROM ({rows}) "
+            f"ORDER BY {', '.join(view.entity)}"
+        )
+
+    write(lake, work, prepare=lambda c: attach(c, lake, PUBLISHED, snapshot=marts))
+    catalog.record_build(lake, view.table, inputs, catalog.last_changed(lake)[view.table])
+    return True
+
+
+def _published_query(lake: Lake, view: FeatureView, as_of: date, marts: int) -> str:
+    connection = connect(lake)
+    try:
+        attach(connection, lake, PUBLISHED, snapshot=marts)
+        return query(connection, view, as_of, PUBLISHED)
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the schema says of a table: rows checked, and the failure cases, a row each."""
+
+    rows: int
+    failures: pd.DataFrame
+
+
+def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Validation:
+    """Check the view's table in the engine against its pandera schema."""
+    backend = ibis.duckdb.from_connection(connection)
+    table = backend.table(view.name, database=("lake", "features")).drop(*_OWN)
+    rows = int(table.count().execute())
+    try:
+        view.schema.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        return Validation(rows, error.failure_cases)
+    return Validation(rows, pd.DataFrame())
+
+
+def snapshots_of(connection: duckdb.DuckDBPyConnection, views: list[FeatureView]) -> set[int]:
+    """The snapshots of the marts that these feature tables were computed from."""
+    union = " UNION ".join(f"SELECT DISTINCT _snapshot FROM {view.table}" for view in views)
+    return {int(snapshot) for (snapshot,) in connection.execute(union).fetchall()}

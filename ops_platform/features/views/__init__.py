@@ -1,0 +1,1 @@
+"""Feature views: each file here defines one `VIEW`; no registration is needed."""

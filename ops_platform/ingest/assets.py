@@ -1,0 +1,159 @@
+"""The door of ingest: each contract's raw table as an asset, its rules as asset checks."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ops_platform.ingest import ledger
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.location import source_location
+from ops_platform.ingest.rules import raw_checks
+from ops_platform.ingest.take_in import Intake, take_in
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.settings import Settings
+
+POOL = "lake"
+
+
+def raw_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The asset `raw/<source>`: its deliveries taken in under the contract."""
+
+    @dg.asset(
+        key=["raw", contract.name],
+        group_name="ingest",
+        description=contract.description,
+        owners=[f"team:{contract.owner}"],
+        kinds={"duckdb", "csv"},
+        tags={"ops": "dataops"},
+        pool=POOL,
+        code_version=contract.version,
+        metadata={"dagster/column_schema": _column_schema(contract)},
+        check_specs=[
+            dg.AssetCheckSpec(
+                "deliveries",
+                asset=["raw", contract.name],
+                description="No delivery is refused or has vanished.",
+            ),
+            dg.AssetCheckSpec(
+                "quarantine",
+                asset=["raw", contract.name],
+                description="No row of a delivery is in quarantine.",
+            ),
+        ],
+        output_required=True,
+    )
+    def raw(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        location = source_location(settings, contract)
+        intake = take_in(lake, contract, location, settings.now(), context.log.info)
+        for entry in intake.changed:
+            if entry.status == "refused":
+                context.log.warning(f"refused {entry.path}: {entry.reason}")
+        return _report(lake, contract, intake)
+
+    return raw
+
+
+def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    connection = connect(lake)
+    try:
+        entries = ledger.read(connection, contract.name)
+        reasons = connection.execute(
+            "SELECT reason, count(*) FROM (SELECT unnest(reasons) AS reason "
+            f"FROM quarantine.{contract.name}) GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+    finally:
+        connection.close()
+    held = ledger.held(entries).values()
+    days = [entry for entry in held if any(entry.number == new.number for new in intake.changed)]
+    rows, bad = sum(e.rows_raw for e in held), sum(e.rows_quarantined for e in held)
+    troubled = [e for e in entries if e.status in ("refused", "vanished")]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "rows_quarantined": bad,
+            "deliveries": len(held),
+            **{f"deliveries_{s}": intake.count(s) for s in ("taken", "refused", "vanished")},
+            "loads": dg.MetadataValue.md(
+                _table(
+                    ["delivery", "rows", "quarantined"],
+                    [[e.path.rsplit("/", 1)[-1], e.rows_raw, e.rows_quarantined] for e in days[:400]],
+                )
+            ),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="deliveries",
+                passed=not troubled,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "troubled": dg.MetadataValue.md(
+                        _table(
+                            ["delivery", "status", "reason"],
+                            [[e.path, e.status, e.reason or ""] for e in troubled[-50:]],
+                        )
+                    )
+                },
+            ),
+            dg.AssetCheckResult(
+                check_name="quarantine",
+                passed=bad == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"rows": bad, "reasons": dg.MetadataValue.md(_table(["reason", "rows"], reasons))},
+            ),
+        ],
+    )
+
+
+def _table(header: list[str], rows: list[list[object]] | list[tuple[object, ...]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _column_schema(contract: Contract) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=not column.required),
+            )
+            for column in contract.columns
+        ]
+        + [dg.TableColumn("_delivery", "VARCHAR", description="SHA-256 of the row's delivery.")]
+    )
+
+
+def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
+    """Every rule of the contract as a blocking asset check of the raw table."""
+    key = dg.AssetKey(["raw", contract.name])
+    checks = raw_checks(contract)
+
+    @dg.multi_asset_check(
+        name=f"{contract.name}_contract",
+        specs=[
+            dg.AssetCheckSpec(c.name, asset=key, blocking=True, description=c.description)
+            for c in checks
+        ],
+    )
+    def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
+        lake = Lake.at(settings)
+        connection = connect(lake, snapshot=catalog.head(lake))
+        try:
+            for check in checks:
+                failing = check.failures(connection)
+                yield dg.AssetCheckResult(
+                    asset_key=key,
+                    check_name=check.name,
+                    passed=failing == 0,
+                    metadata={"failing_rows": failing},
+                )
+        finally:
+            connection.close()
+
+    return contract_holds

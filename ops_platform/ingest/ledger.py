@@ -1,0 +1,133 @@
+"""The ledger of deliveries: what each path held, what became of it, and what raw must hold."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import datetime
+
+import duckdb
+
+from ops_platform.lake.check import LEDGER, tables
+
+HELD = ("taken", "vanished")
+PRESENT = ("taken", "duplicate")
+ENDED = ("replaced", "renamed")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One delivery.
+
+    Parameters
+    ----------
+    number : counts the deliveries of all sources, from 1.
+    source, path, sha256 : where it lay and what it was; `modified_ns` is the file's own time.
+    status : `taken`, `refused` (see `reason`), `duplicate` of a path that is taken, `vanished`
+        (its rows stay), or ended: `replaced` by a later delivery at its path, or `renamed`.
+    records, rows_raw, rows_quarantined : counted by the engine; records is their sum.
+    delivered_at : the platform's time when it was first seen.
+    snapshot : the lake snapshot that holds its rows since then.
+    """
+
+    number: int
+    source: str
+    path: str
+    sha256: str
+    bytes: int
+    modified_ns: int
+    status: str
+    reason: str | None
+    records: int
+    rows_raw: int
+    rows_quarantined: int
+    delivered_at: datetime
+    snapshot: int
+
+
+_TYPES = {int: "BIGINT", str: "VARCHAR", str | None: "VARCHAR", datetime: "TIMESTAMP"}
+COLUMNS = ", ".join(f"{field.name} {_TYPES[field.type]}" for field in fields(Entry))  # type: ignore[index]
+
+
+def read(connection: duckdb.DuckDBPyConnection, source: str) -> list[Entry]:
+    """The source's entries by number; empty before the first delivery."""
+    if LEDGER not in tables(connection):
+        return []
+    names = ", ".join(field.name for field in fields(Entry))
+    rows = connection.execute(
+        f"SELECT {names} FROM {LEDGER} WHERE source = ? ORDER BY number", [source]
+    ).fetchall()
+    return [Entry(*row) for row in rows]
+
+
+def write(
+    connection: duckdb.DuckDBPyConnection, before: Iterable[Entry], after: Iterable[Entry]
+) -> None:
+    """Write the entries of `after` that differ from those of `before`."""
+    old = {entry.number: entry for entry in before}
+    changed = [entry for entry in after if old.get(entry.number) != entry]
+    if not changed:
+        return
+    connection.execute(
+        f"DELETE FROM {LEDGER} WHERE number IN (SELECT unnest(?))",
+        [[entry.number for entry in changed]],
+    )
+    marks = ", ".join("?" for _ in fields(Entry))
+    connection.executemany(
+        f"INSERT INTO {LEDGER} VALUES ({marks})", [list(astuple(entry)) for entry in changed]
+    )
+
+
+def settle(entries: list[Entry], present: set[str]) -> list[Entry]:
+    """Give each entry the status that follows from all of them and the paths now `present`.
+
+    What counts is each path's last usable content, also of a path that is gone. Of several paths
+    with the same content the first that is present has the rows; a path that is gone is then
+    `renamed`. A refused delivery leaves its path's last good content as it was.
+    """
+    good: dict[str, Entry] = {}
+    latest: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda entry: entry.number):
+        if entry.status in ENDED:
+            continue
+        latest[entry.path] = entry
+        if entry.status != "refused":
+            good[entry.path] = entry
+    same: dict[str, list[Entry]] = defaultdict(list)
+    for entry in good.values():
+        same[entry.sha256].append(entry)
+    settled = {
+        entry.number: replace(entry, status=status)
+        for group in same.values()
+        for entry, status in _of_same_content(group, present)
+    }
+    kept_refusals = {entry.number for entry in latest.values() if entry.status == "refused"}
+    return [
+        settled.get(entry.number)
+        or (
+            entry
+            if entry.status in ENDED or entry.number in kept_refusals
+            else replace(entry, status="replaced")
+        )
+        for entry in entries
+    ]
+
+
+def _of_same_content(group: list[Entry], present: set[str]) -> Iterable[tuple[Entry, str]]:
+    here = [entry for entry in group if entry.path in present]
+    gone = [entry for entry in group if entry.path not in present]
+    # Whoever holds the rows already goes on to, so that nothing is moved without need.
+    here.sort(key=lambda entry: (entry.status != "taken", entry.number))
+    yield from ((entry, "taken" if entry is here[0] else "duplicate") for entry in here)
+    for position, entry in enumerate(gone):
+        yield entry, "vanished" if not here and position == 0 else "renamed"
+
+
+def held(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The deliveries whose rows the tables must hold, by SHA-256."""
+    return {entry.sha256: entry for entry in entries if entry.status in HELD}
+
+
+def current(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Each path's newest entry that has not ended."""
+    ordered = sorted(entries, key=lambda entry: entry.number)
+    return {entry.path: entry for entry in ordered if entry.status not in ENDED}

@@ -1,0 +1,23 @@
+"""The contract's rules as checks of the raw table: what ingest promises is looked at again."""
+
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.typed_read import quoted, rules
+from ops_platform.lake.published import BlockingCheck
+
+
+def raw_checks(contract: Contract) -> list[BlockingCheck]:
+    """One blocking check for each column that the contract restricts."""
+    checks = []
+    for column, faults in rules(contract).items():
+        if not faults:
+            continue
+        broken = " OR ".join(f"coalesce({fault.condition}, false)" for fault in faults)
+        checks.append(
+            BlockingCheck(
+                table=f"raw.{contract.name}",
+                name=f"contract_{column}",
+                failures_sql=f"SELECT count(*) FILTER ({broken}) FROM raw.{quoted(contract.name)}",
+                description="No row breaks: " + "; ".join(fault.reason for fault in faults),
+            )
+        )
+    return checks

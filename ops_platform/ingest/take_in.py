@@ -1,0 +1,191 @@
+"""Taking deliveries in: each once, whole or not at all, corrections replacing what they correct."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from ops_platform.ingest import ledger, rows
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.deliveries import Content, Found, find, look, stat
+from ops_platform.ingest.ledger import Entry
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.write import write
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What one look at a source changed: the new or changed entries, with their status."""
+
+    changed: list[Entry]
+
+    def count(self, status: str) -> int:
+        """How many entries have this status now that did not before."""
+        return sum(entry.status == status for entry in self.changed)
+
+
+@dataclass
+class _Round:
+    """One look at a source: what lies there, and what was learned of it in earlier tries."""
+
+    contract: Contract
+    found: dict[Path, Found]
+    now: datetime
+    growing: set[Path] = field(default_factory=set)
+    unreadable: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def present(self) -> set[str]:
+        return {str(path) for path in self.found}
+
+    def fresh(self, current: dict[str, Entry]) -> list[Found]:
+        return [
+            file
+            for path, file in self.found.items()
+            if path not in self.growing and _is_new(current.get(str(path)), file)
+        ]
+
+    def content(self, path: Path) -> Content:
+        content = look(self.contract, path)
+        return replace(content, refused=content.refused or self.unreadable.get(path))
+
+
+class _GrowingError(Exception):
+    def __init__(self, paths: set[Path]) -> None:
+        super().__init__(f"{len(paths)} files")
+        self.paths = paths
+
+
+def take_in(
+    lake: Lake, contract: Contract, location: Path, now: datetime, say: Say = lambda text: None
+) -> Intake:
+    """Bring `raw.<source>`, its quarantine and the ledger up to what lies at `location`.
+
+    Nothing is written when nothing is new. A file that changes while it is read is left for the
+    next time; a file that can't be read is refused and the others are taken. `say` is told what
+    goes on. Raises SourceError when the location is missing.
+    """
+    this = _Round(contract, {file.path: file for file in find(contract, location)}, now)
+    if not _has_news(lake, this):
+        return Intake([])
+    while True:
+        try:
+            return write(lake, lambda connection: _settle(connection, this, say))
+        except _GrowingError as error:
+            say(f"{error}: changed while being read, left for the next time")
+            this.growing |= error.paths
+        except rows.UnreadableError as error:
+            why = rows.unreadable(contract, error, now)
+            if not why:
+                raise
+            this.unreadable |= why
+
+
+def _has_news(lake: Lake, this: _Round) -> bool:
+    if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
+        return True
+    connection = connect(lake)
+    try:
+        current = ledger.current(ledger.read(connection, this.contract.name))
+    finally:
+        connection.close()
+    settled = ledger.settle(list(current.values()), this.present)
+    return bool(this.fresh(current)) or settled != list(current.values())
+
+
+def _is_new(entry: Entry | None, file: Found) -> bool:
+    return entry is None or (entry.bytes, entry.modified_ns) != (file.bytes, file.modified_ns)
+
+
+def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> Intake:
+    rows.make_tables(connection, this.contract)
+    before = ledger.read(connection, this.contract.name)
+    fresh = this.fresh(ledger.current(before))
+    if fresh:
+        say(f"{this.contract.name}: reading {len(fresh)} new or changed files")
+    contents = {file.path: this.content(file.path) for file in fresh}
+    entries = _with_new(before, this, contents, _place(connection))
+    after = ledger.settle(entries, this.present)
+    after = _move_rows(connection, this, before, after, contents)
+    ledger.write(connection, before, after)
+    growing = {file.path for file in fresh if stat(file.path) != file}
+    if growing:
+        raise _GrowingError(growing)
+    old = {entry.number: entry for entry in before}
+    return Intake([entry for entry in after if old.get(entry.number) != entry])
+
+
+def _place(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """The next delivery's number, and the id of the snapshot that this transaction makes.
+
+    The latter is sure only because this process holds the write lock.
+    """
+    row = connection.execute(
+        f"""SELECT (SELECT coalesce(max(number), 0) + 1 FROM {ledger.LEDGER}),
+                   (SELECT max(snapshot_id) + 1 FROM ducklake_snapshots('lake'))"""
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def _with_new(
+    before: list[Entry], this: _Round, contents: dict[Path, Content], place: tuple[int, int]
+) -> list[Entry]:
+    """The entries with those of the new contents, whose status is still to be settled."""
+    entries = {entry.number: entry for entry in before}
+    current = ledger.current(before)
+    number, snapshot = place
+    for path, content in contents.items():
+        file, known = this.found[path], current.get(str(path))
+        if known is not None and known.sha256 == content.sha256:
+            entries[known.number] = replace(known, modified_ns=file.modified_ns)
+            continue
+        entries[number] = Entry(
+            number=number,
+            source=this.contract.name,
+            path=str(path),
+            sha256=content.sha256,
+            bytes=file.bytes,
+            modified_ns=file.modified_ns,
+            status="refused" if content.refused else "duplicate",
+            reason=content.refused,
+            records=0,
+            rows_raw=0,
+            rows_quarantined=0,
+            delivered_at=this.now,
+            snapshot=snapshot,
+        )
+        number += 1
+    return list(entries.values())
+
+
+def _move_rows(
+    connection: duckdb.DuckDBPyConnection,
+    this: _Round,
+    before: list[Entry],
+    after: list[Entry],
+    contents: dict[Path, Content],
+) -> list[Entry]:
+    """Make the tables hold what `after` says, and count what is new into it."""
+    had, has = ledger.held(before), ledger.held(after)
+    ended = [delivery for delivery in had if delivery not in has]
+    if ended:
+        rows.delete(connection, this.contract, ended)
+    new = {Path(entry.path): delivery for delivery, entry in has.items() if delivery not in had}
+    headers = {path: contents[path].header for path in new}
+    counts = {sha: (entry.rows_raw, entry.rows_quarantined) for sha, entry in had.items()}
+    counts |= rows.insert(connection, this.contract, new, headers, this.now)
+    return [_counted(entry, counts) for entry in after]
+
+
+def _counted(entry: Entry, counts: dict[str, tuple[int, int]]) -> Entry:
+    if entry.status not in ledger.HELD:
+        return entry
+    raw, quarantined = counts[entry.sha256]
+    return replace(entry, records=raw + quarantined, rows_raw=raw, rows_quarantined=quarantined)

@@ -1,0 +1,128 @@
+"""The SQL that reads deliveries as the contract says: typed rows, and each row's faults."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ops_platform.ingest.contract import Column, Contract
+
+# A share of the value: what a DOUBLE, in which both are compared, can't tell apart.
+EXACT = 1e-12
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way in which a row breaks the contract: the reason, and the SQL that is true for it."""
+
+    reason: str
+    condition: str
+
+
+def read_text(contract: Contract, header: Sequence[str], paths: Sequence[Path]) -> str:
+    """A `read_csv` of the files, all columns as text, that keeps what it can't parse as rejects."""
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    return (
+        f"read_csv([{', '.join(literal(str(path)) for path in paths)}], "
+        f"columns = {{{columns}}}, header = true, auto_detect = false, filename = true, "
+        f"delim = {literal(contract.delimiter)}, quote = '\"', escape = '\"', "
+        "strict_mode = true, store_rejects = true)"
+    )
+
+
+def typed_rows(contract: Contract, source: str, now: datetime) -> str:
+    """A query over `source` (text rows): its columns, `is_good`, and the contract's columns.
+
+    A column of the contract is named by `typed`, the text that it was made from by `text`.
+    """
+    texts = ", ".join(f"TRY({c.expression}) AS {text(c.name)}" for c in contract.columns)
+    values = ", ".join(f"{_cast(c)} AS {typed(c.name)}" for c in contract.columns)
+    bad = " OR ".join(f"coalesce({fault.condition}, false)" for fault in faults(contract, now))
+    return (
+        f"SELECT *, NOT ({bad}) AS is_good FROM "
+        f"(SELECT *, {values} FROM (SELECT *, {texts} FROM {source}))"
+    )
+
+
+def reasons(contract: Contract, now: datetime) -> str:
+    """An SQL list of the reasons of every fault that a row of `typed_rows` has."""
+    cases = ", ".join(
+        f"CASE WHEN {fault.condition} THEN {literal(fault.reason)} END"
+        for fault in faults(contract, now)
+    )
+    return f"list_filter([{cases}], lambda reason: reason IS NOT NULL)"
+
+
+def faults(contract: Contract, now: datetime) -> list[Fault]:
+    """Every way in which a delivered row can break the contract, in the order of its columns."""
+    found = []
+    for column in contract.columns:
+        found.append(Fault(f"{column.name}: not a {column.type}", _misfit(column)))
+        found += _value_faults(column, text(column.name), typed(column.name))
+    if contract.event_time is not None:
+        found.append(
+            Fault(
+                f"{contract.event_time}: dated after the delivery's arrival",
+                f"{typed(contract.event_time)} > {literal(now.isoformat(sep=' '))}",
+            )
+        )
+    return found
+
+
+def rules(contract: Contract) -> dict[str, list[Fault]]:
+    """By column, the ways in which a row that is in the raw table would break the contract."""
+    return {
+        column.name: _value_faults(column, quoted(column.name), quoted(column.name))
+        for column in contract.columns
+    }
+
+
+def _value_faults(column: Column, given: str, value: str) -> list[Fault]:
+    name, found = column.name, []
+    if column.required:
+        found.append(Fault(f"{name}: required", f"{given} IS NULL"))
+    if column.minimum is not None:
+        found.append(Fault(f"{name}: below {column.minimum:g}", f"{value} < {column.minimum}"))
+    if column.maximum is not None:
+        found.append(Fault(f"{name}: above {column.maximum:g}", f"{value} > {column.maximum}"))
+    if column.pattern is not None:
+        matches = f"regexp_matches({value}, {literal(column.pattern)})"
+        found.append(Fault(f"{name}: does not match {column.pattern}", f"NOT {matches}"))
+    return found
+
+
+def _cast(column: Column) -> str:
+    name = text(column.name)
+    return name if column.type == "VARCHAR" else f"TRY_CAST({name} AS {column.type})"
+
+
+def _misfit(column: Column) -> str:
+    if column.type == "VARCHAR":
+        return "false"
+    given, value = text(column.name), typed(column.name)
+    misfit = f"({given} IS NOT NULL AND {value} IS NULL)"
+    if column.type.startswith(("DECIMAL", "BIGINT", "INTEGER", "SMALLINT")):
+        # A cast rounds what does not fit (2.5 to 3): that would lose what was delivered.
+        lost = f"abs({value}::DOUBLE - TRY_CAST({given} AS DOUBLE))"
+        misfit += f" OR {lost} > {EXACT} * abs({value}::DOUBLE)"
+    return misfit
+
+
+def text(column: str) -> str:
+    """The SQL name of the text that a column of the contract is made from."""
+    return quoted(f"text of {column}")
+
+
+def typed(column: str) -> str:
+    """The SQL name of a column's typed value, as its contract wants it."""
+    return quoted(f"typed {column}")
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,70 @@
+"""The estimators of `zoo/`, found by their file's name without any registration."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pandas as pd
+
+from ops_platform.errors import RegistryError
+from ops_platform.models import zoo
+from ops_platform.models.ranking import Recommendations
+
+
+class Estimator(Protocol):
+    """What a file of `zoo/` must offer: scikit-learn's parameters, and plain arrays as state."""
+
+    customers_: np.ndarray
+    products_: np.ndarray
+
+    def get_params(self) -> dict[str, Any]:
+        """The constructor's parameters, which JSON can hold."""
+        ...
+
+    def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
+        """Learn from the distinct (customer_id, product_id, day) up to `as_of`."""
+        ...
+
+    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+        """The k best products for each of n customers."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that was learned, as plain arrays by name."""
+        ...
+
+    @classmethod
+    def from_state(cls, params: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Self:
+        """The fitted model that had these parameters and this state."""
+        ...
+
+
+def names() -> list[str]:
+    """The names of all models, sorted: one for each file of `zoo/`."""
+    return sorted(module.name for module in pkgutil.iter_modules(zoo.__path__))
+
+
+def estimator(name: str) -> type[Estimator]:
+    """The class `SalesForecast` of `zoo/sales_forecast.py`, for the name `sales_forecast`.
+
+    Raises:
+        RegistryError: there is no such file or it holds no such class.
+    """
+    # Names come from a registry too, so only a file of the zoo is ever imported.
+    if name not in names():
+        raise RegistryError(
+            f"There is no model {name!r} in models/zoo/, only {', '.join(names())}: "
+            "add the file or register the model under one of these names."
+        )
+    module = importlib.import_module(f"{zoo.__name__}.{name}")
+    class_name = name.title().replace("_", "")
+    try:
+        found: type[Estimator] = getattr(module, class_name)
+    except AttributeError:
+        raise RegistryError(
+            f"models/zoo/{name}.py must define the class {class_name}, named like its file."
+        ) from None
+    return found

@@ -1,0 +1,200 @@
+"""The gate: on which events two versions are compared, and which one is to serve."""
+
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ops_platform.errors import TrainingError
+
+Decision = Literal["first", "better", "no worse and fresher", "worse", "too early"]
+
+RESAMPLES = 9999
+CONFIDENCE = 0.95
+# 64 resamples of 100,000 customers are 51 MB at once.
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a challenger is to be promoted, why, and on what evidence.
+
+    Scores are mean NDCG@k over `customers`; `lower` and `upper` are one-sided 95 % bounds
+    of the mean paired difference (challenger - champion). What was not measured is None.
+    """
+
+    promote: bool
+    decision: Decision
+    reason: str
+    champion: float | None = None
+    challenger: float | None = None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    customers: int = 0
+    window_start: date | None = None
+    window_end: date | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as plain JSON values, days as ISO text."""
+        plain = asdict(self)
+        for name in ("window_start", "window_end"):
+            plain[name] = plain[name] and plain[name].isoformat()
+        return plain
+
+
+def window(
+    as_of: date,
+    champion_as_of: date | None,
+    longest_days: int = 30,
+    shortest_days: int = 7,
+) -> date | None:
+    """The cut between training and judging, or None where it is too early to judge.
+
+    Events before the cut train the challenger, those from the cut to `as_of` (inclusive)
+    judge it. The champion must not have seen the window either, so the cut is never at or
+    before its as-of.
+
+    Args:
+        as_of: newest usable day.
+        champion_as_of: newest day that the champion learned from; None for the first version.
+        longest_days: how far the window may reach back from `as_of`.
+        shortest_days: a window with fewer days than this, both ends counted, is too early.
+    """
+    cut = as_of - timedelta(days=longest_days)
+    if champion_as_of is not None:
+        cut = max(cut, champion_as_of + timedelta(days=1))
+    days = (as_of - cut).days + 1
+    return cut if days >= shortest_days else None
+
+
+def first(challenger_scores: pd.Series, start: date, end: date) -> Verdict:
+    """The verdict on a first version: nothing serves yet, so it is promoted.
+
+    Args:
+        challenger_scores: NDCG@k by customer, on the window from `start` to `end`; may be empty.
+    """
+    score = float(challenger_scores.mean()) if len(challenger_scores) else None
+    return Verdict(
+        promote=True,
+        decision="first",
+        reason="No version serves yet, so this first one is promoted.",
+        challenger=score,
+        customers=len(challenger_scores),
+        window_start=start,
+        window_end=end,
+    )
+
+
+def too_early(as_of: date, champion_as_of: date, shortest_days: int = 7) -> Verdict:
+    """The verdict where fewer than `shortest_days` lie between the champion and `as_of`."""
+    ready = champion_as_of + timedelta(days=shortest_days)
+    return Verdict(
+        promote=False,
+        decision="too early",
+        reason=(
+            f"The champion has learned from events up to {champion_as_of} and there are events "
+            f"up to {as_of}: too few days that neither has seen. "
+            f"Ask again when there are events up to {ready}."
+        ),
+        window_start=champion_as_of + timedelta(days=1),
+        window_end=as_of,
+    )
+
+
+def decide(
+    champion_scores: pd.Series,
+    challenger_scores: pd.Series,
+    *,
+    start: date,
+    end: date,
+    margin: float = 0.01,
+    seed: int = 0,
+) -> Verdict:
+    """Compare two versions on the same customers by a paired bootstrap (Efron, 1979).
+
+    The challenger is better when the lower 95 % bound of the mean paired difference is above
+    0, and no worse when it is above `-margin` times the champion's mean; a challenger has
+    always seen newer events, so no worse is enough to promote it.
+
+    Args:
+        champion_scores, challenger_scores: NDCG@k by customer; both have the same index.
+        start, end: first and last day of the window that the scores are from.
+        margin: share of the champion's mean that a fresher version may lose.
+        seed: of the resampling.
+
+    Raises:
+        TrainingError: the customers differ, or there are fewer than two.
+    """
+    differences = _paired(champion_scores, challenger_scores)
+    mean, champion = float(differences.mean()), float(champion_scores.mean())
+    lower, upper = _bounds(differences, seed)
+    decision: Decision = "worse"
+    if lower > 0:
+        decision = "better"
+    elif lower > -margin * champion:
+        decision = "no worse and fresher"
+    return Verdict(
+        promote=decision != "worse",
+        decision=decision,
+        reason=_reason(decision, mean, lower, champion, margin, len(differences)),
+        champion=champion,
+        challenger=float(challenger_scores.mean()),
+        difference=mean,
+        lower=lower,
+        upper=upper,
+        customers=len(differences),
+        window_start=start,
+        window_end=end,
+    )
+
+
+def _paired(champion: pd.Series, challenger: pd.Series) -> np.ndarray:
+    if not champion.index.equals(challenger.index):
+        raise TrainingError(
+            "Champion and challenger were scored on different customers "
+            f"({len(champion)} and {len(challenger)}); score both in one call of judge_all."
+        )
+    if len(champion) < 2:
+        raise TrainingError(
+            f"Only {len(champion)} known customers bought in the window; "
+            "two are the least that can be compared: wait for more events."
+        )
+    return (challenger - champion).to_numpy(dtype=float)
+
+
+def _bounds(differences: np.ndarray, seed: int) -> tuple[float, float]:
+    """One-sided 95 % bounds of the mean: below it lies 5 %, and above it 5 %."""
+    if np.ptp(differences) == 0:
+        return float(differences[0]), float(differences[0])
+    from scipy.stats import bootstrap
+
+    # The two-sided 90 % interval has its ends at the two one-sided 95 % bounds.
+    interval = bootstrap(
+        (differences,),
+        np.mean,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=BATCH,
+        confidence_level=2 * CONFIDENCE - 1,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _reason(
+    decision: Decision, mean: float, lower: float, champion: float, margin: float, customers: int
+) -> str:
+    found = (
+        f"On {customers} customers the challenger scores {mean:+.4f} against the champion's "
+        f"{champion:.4f}, and with 95 % confidence not below {lower:+.4f}"
+    )
+    allowed = f"{-margin * champion:+.4f} (a margin of {margin:.1%})"
+    return {
+        "better": f"{found}: it is better.",
+        "no worse and fresher": f"{found}: within {allowed}, and it has seen newer events.",
+        "worse": f"{found}: it may lose more than {allowed}, so the champion stays.",
+    }[decision]

@@ -1,0 +1,93 @@
+"""The interactions that models learn from: checked against the as-of and numbered."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from ops_platform.errors import TrainingError
+
+COLUMNS = ("customer_id", "product_id", "day")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Distinct (customer, product, day) as positions in sorted arrays of ids.
+
+    Attributes:
+        customers: str (n_customers,), sorted.
+        products: str (n_products,), sorted.
+        customer: int64 (n,), position in `customers` of each interaction.
+        product: int64 (n,), position in `products`.
+        age: int64 (n,), days from the interaction to the as-of, 0 on the as-of itself.
+    """
+
+    customers: np.ndarray
+    products: np.ndarray
+    customer: np.ndarray
+    product: np.ndarray
+    age: np.ndarray
+
+
+def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
+    """Check the interactions and number their customers and products.
+
+    Rows are put in the order of customer, product and day, so that the same rows in any
+    order give the same sums to the last bit.
+
+    Args:
+        interactions: columns customer_id (str), product_id (str), day (date or datetime64),
+            distinct and without nulls.
+        as_of: newest day that may be used.
+
+    Raises:
+        TrainingError: a column is missing, there are no rows, nulls or repeated rows, or a
+            day after `as_of`, which would leak the future into the model.
+    """
+    missing = [name for name in COLUMNS if name not in interactions.columns]
+    if missing:
+        raise TrainingError(
+            f"Interactions need the columns {', '.join(COLUMNS)}; "
+            f"{', '.join(missing)} not found among {', '.join(map(str, interactions.columns))}."
+        )
+    if interactions.empty:
+        raise TrainingError(
+            f"No interactions up to {as_of}: load orders, or choose a later as-of."
+        )
+    nulls = [name for name in COLUMNS if interactions[name].isna().any()]
+    if nulls:
+        raise TrainingError(f"Interactions hold nulls in {', '.join(nulls)}; leave those out.")
+    customer, customers = pd.factorize(interactions["customer_id"], sort=True)
+    product, products = pd.factorize(interactions["product_id"], sort=True)
+    rows = np.column_stack([customer, product, _age(interactions["day"], as_of)])
+    distinct = np.unique(rows, axis=0)
+    if len(distinct) < len(rows):
+        raise TrainingError(
+            f"{len(rows) - len(distinct)} of {len(rows)} interactions are repeated; "
+            "a customer, product and day must stand once."
+        )
+    return Interactions(
+        np.asarray(customers, dtype=str),
+        np.asarray(products, dtype=str),
+        *np.ascontiguousarray(distinct.T),
+    )
+
+
+def _age(day: pd.Series, as_of: date) -> np.ndarray:
+    """Whole days before the as-of; a day after it is refused."""
+    days = pd.to_datetime(day).to_numpy().astype("datetime64[D]")
+    age = (np.datetime64(as_of, "D") - days).astype(np.int64)
+    if (age < 0).any():
+        raise TrainingError(
+            f"{(age < 0).sum()} interactions are after the as-of {as_of} (up to {days.max()}): "
+            "training on them would leak the future; filter them or move the as-of."
+        )
+    return age
+
+
+def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Position of each id in the sorted array `known`, -1 where it is not in it."""
+    ids = np.asarray(ids, dtype=str)
+    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[place] == ids, place, -1)

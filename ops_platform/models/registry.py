@@ -1,0 +1,287 @@
+"""The model registry: versions with all that is needed to trust and rebuild them (MLflow)."""
+
+import json
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ops_platform.errors import RegistryError
+from ops_platform.models import state as states
+from ops_platform.models.estimators import Estimator, estimator
+from ops_platform.settings import telemetry_off
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+CHAMPION = "champion"
+# Given explicitly: MLflow starts a process of its own to guess them, which takes 5 s.
+REQUIREMENTS = ("numpy", "pandas", "scipy", "scikit-learn", "threadpoolctl")
+MLFLOW_ENVIRONMENT = {
+    # An unreachable server would be asked 8 times for 4 minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # A uv.lock that happens to lie in the working folder would be exported by a process.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version of a model, with its provenance as tags.
+
+    Attributes:
+        name: of the model.
+        version: number, from 1.
+        tags: what the version was made of and why, as text.
+        metrics: of its run, the baselines' included.
+        run_id: of its run.
+    """
+
+    name: str
+    version: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    run_id: str
+
+
+class Registry:
+    """Versions of models in MLflow, by a server or a SQLite file with a folder beside it.
+
+    Args:
+        tracking_uri: of a server, or `sqlite:///` and an absolute path.
+        artifacts: folder of the artifacts; None leaves it to the server.
+    """
+
+    def __init__(self, tracking_uri: str, artifacts: Path | None = None) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifacts = artifacts
+        # Before MLflow is imported, which reads some of them only then.
+        telemetry_off()
+        for variable, value in MLFLOW_ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
+
+    def register(
+        self,
+        name: str,
+        model: Estimator,
+        *,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        now: datetime,
+    ) -> int:
+        """Log a run with the fitted model and register it as a new version, not yet champion.
+
+        The model is code and arrays: no pickle is written. Besides `tags` the version carries
+        `estimator`, `params` (JSON) and `state_digest`, which `load` verifies.
+
+        Args:
+            name: of the model, which is the name of its file in `zoo/`.
+            model: fitted.
+            metrics: of the model and of the baselines, on the window that judged it.
+            tags: provenance: seed, snapshot, as_of, training_set, cause, verdict and so on.
+            now: time of the run, naive UTC.
+
+        Returns:
+            The number of the version.
+
+        Raises:
+            RegistryError: the registry can't be reached or refuses.
+        """
+        state, params = model.state(), model.get_params()
+        recipe: dict[str, Any] = {
+            "estimator": name,
+            "params": params,
+            "state_digest": states.digest(state),
+        }
+        all_tags = {
+            **tags,
+            "estimator": name,
+            "params": json.dumps(params, sort_keys=True),
+            "state_digest": recipe["state_digest"],
+        }
+        with self._reached(f"register a version of {name!r}"):
+            run_id = self._log_run(name, params, metrics, all_tags, now)
+            model_id, place = self._log_model(name, run_id, state, recipe)
+            if self._registered(name) is None:
+                self._client.create_registered_model(name)
+            # A source of the form models:/<id> would be looked up in MLflow's global store.
+            made = self._client.create_model_version(
+                name, place, run_id, tags=all_tags, model_id=model_id
+            )
+            # Only a run whose version exists is finished.
+            self._client.set_terminated(run_id, end_time=_milliseconds(now))
+        return int(made.version)
+
+    def champion(self, name: str) -> Version | None:
+        """The version that the alias champion names, None before the first promotion."""
+        with self._reached(f"look up the champion of {name!r}"):
+            registered = self._registered(name)
+            if registered is None or CHAMPION not in registered.aliases:
+                return None
+            number = registered.aliases[CHAMPION]
+            return self._version(self._client.get_model_version(name, number))
+
+    def newest(self, name: str) -> Version | None:
+        """The version that was registered last, None where there is none."""
+        with self._reached(f"look up the newest version of {name!r}"):
+            found = self._client.search_model_versions(
+                f"name='{name}'", max_results=1, order_by=["version_number DESC"]
+            )
+            return self._version(found[0]) if found else None
+
+    def promote(self, name: str, version: int) -> None:
+        """Let the alias champion name this version; promoting it again changes nothing."""
+        with self._reached(f"promote version {version} of {name!r}"):
+            self._client.set_registered_model_alias(name, CHAMPION, str(version))
+
+    def load(self, name: str, version: int) -> Estimator:
+        """The fitted model of a version, after its state's digest was verified.
+
+        Raises:
+            RegistryError: there is no such version, or it was not registered here.
+            StateError: its arrays are not those that were registered.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
+            found = self._client.get_model_version(name, str(version))
+            missing = {"estimator", "params", "state_digest"} - set(found.tags)
+            if missing:
+                raise RegistryError(
+                    f"Version {version} of {name!r} lacks the tags {', '.join(sorted(missing))}: "
+                    "it was registered by something else; register the model again."
+                )
+            stored = download_artifacts(
+                f"{self._client.get_model_version_download_uri(name, str(version))}"
+                "/artifacts/state.npz",
+                dst_path=folder,
+                tracking_uri=self.tracking_uri,
+            )
+            state = states.load(Path(stored), found.tags["state_digest"])
+        return estimator(found.tags["estimator"]).from_state(json.loads(found.tags["params"]), state)
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        if self.tracking_uri.startswith(SQLITE):
+            _open_sqlite(Path(self.tracking_uri.removeprefix(SQLITE)))
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @contextmanager
+    def _reached(self, aim: str) -> Iterator[None]:
+        """Turn what MLflow and its store raise into an error that says what to do."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise RegistryError(
+                f"Can't {aim} in the model registry {self.tracking_uri}: {error}. "
+                "See that it runs and can be written to, then try again."
+            ) from error
+
+    def _log_run(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        now: datetime,
+    ) -> str:
+        from mlflow.entities import Metric, Param
+
+        time = _milliseconds(now)
+        run_id: str = self._client.create_run(
+            self._experiment(name), start_time=time, tags=dict(tags)
+        ).info.run_id
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(key, float(value), time, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
+        return run_id
+
+    def _log_model(
+        self, name: str, run_id: str, state: states.State, recipe: dict[str, Any]
+    ) -> tuple[str, str]:
+        """Log code and arrays, as `mlflow.pyfunc.log_model` without its globals: id and place."""
+        from mlflow.entities import LoggedModelStatus
+        from mlflow.models import Model
+        from mlflow.pyfunc import save_model
+
+        logged = self._client.create_logged_model(self._experiment(name), name, run_id)
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            # An example would be predicted with at every save; the signature says the same.
+            warnings.filterwarnings("ignore", ".*input example was not provided")
+            arrays, saved = Path(folder, "state.npz"), Path(folder, "model")
+            states.save(state, arrays)
+            save_model(
+                str(saved),
+                python_model=str(Path(__file__).with_name("pyfunc.py")),
+                artifacts={"state": str(arrays)},
+                model_config=recipe,
+                signature=_signature(),
+                pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+                mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
+            )
+            self._client.log_model_artifacts(logged.model_id, str(saved))
+        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        return logged.model_id, logged.artifact_location
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        # A place within the server's own store where none is given.
+        place = None if self.artifacts is None else self.artifacts.absolute().as_uri()
+        return str(self._client.create_experiment(name, artifact_location=place))
+
+    def _registered(self, name: str) -> "RegisteredModel | None":
+        found = self._client.search_registered_models(f"name='{name}'", max_results=1)
+        return found[0] if found else None
+
+    def _version(self, found: "ModelVersion") -> Version:
+        run = self._client.get_run(found.run_id)
+        return Version(
+            found.name, int(found.version), dict(found.tags), dict(run.data.metrics), found.run_id
+        )
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    columns = {
+        "customer_id": DataType.string,
+        "rank": DataType.long,
+        "product_id": DataType.string,
+        "score": DataType.double,
+    }
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, "customer_id")]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
+    )
+
+
+def _open_sqlite(path: Path) -> None:
+    """Make the folder and try the file, because MLflow tries a bad one for a minute."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+
+
+def _milliseconds(now: datetime) -> int:
+    return int(now.replace(tzinfo=UTC).timestamp() * 1000)

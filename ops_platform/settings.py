@@ -1,0 +1,109 @@
+"""Every setting, read once from `OPS_*`, and the clock that all rooms are given `now` from."""
+
+import os
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ops_platform.errors import OpsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class Settings(BaseSettings):
+    """Where things are and what is decided by number; `OPS_HOME=/data` sets `home`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPS_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        frozen=True,
+    )
+
+    home: Path = Field(Path(".ops"), description="All state; deleting it starts over.")
+    contracts: Path = Field(PROJECT / "contracts", description="One ODCS YAML a source.")
+    dbt_project: Path = Field(PROJECT / "dbt_project", description="The dbt project.")
+    sources: Path | None = Field(None, description="A folder with one folder a source.")
+    source: dict[str, str] = Field(
+        {}, description="`OPS_SOURCE_<NAME>`: a source's own folder or glob."
+    )
+    catalog_url: str | None = Field(
+        None, description="postgresql://... of the lake's catalog; SQLite under `home` if unset."
+    )
+    data_path: Path | None = Field(None, description="The lake's data files.")
+    mlflow_uri: str | None = Field(None, description="A tracking server; SQLite if unset.")
+    clock: str = Field("system", description="`system`, or a file that holds an ISO time.")
+    as_of: date | None = Field(None, description="Newest usable day; the newest order's if unset.")
+    seed: int = Field(0, description="Seed of every random choice.")
+    lock_seconds: float = Field(600, description="How long a writer waits for its turn.")
+    snapshot_days: float = Field(7, description="Upkeep keeps snapshots younger than this.")
+    evaluation_days: int = Field(30, description="Longest window that judges a model.")
+    evaluation_days_min: int = Field(7, description="A shorter window is too early to judge.")
+    promotion_margin: float = Field(
+        0.01, description="Share of the champion's score that a fresher model may lose."
+    )
+
+    @field_validator("home", "contracts", "dbt_project", "sources", "data_path")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        # DuckLake wants the same absolute data path in every process, wherever it was started.
+        return path if path is None else path.expanduser().absolute()
+
+    @field_validator("catalog_url")
+    @classmethod
+    def _postgres(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in ("postgresql", "postgres"):
+            raise ValueError("OPS_CATALOG_URL must be a postgresql:// URL, or unset for SQLite")
+        return url
+
+    @cached_property
+    def mlflow_tracking_uri(self) -> str:
+        """The tracking server's URI: a SQLite file under `home` by default."""
+        return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+    @cached_property
+    def mlflow_artifacts(self) -> Path:
+        """Where the embedded tracking store keeps its artifacts."""
+        return self.home / "mlflow" / "artifacts"
+
+    @cached_property
+    def simulated_sources(self) -> Path:
+        """Where the simulated shop writes, the source where none is configured."""
+        return self.home / "simulated"
+
+    def source_location(self, name: str) -> Path | None:
+        """Folder or glob of one source's deliveries, or None where none is configured."""
+        own = self.source.get(name)
+        if own:
+            return Path(own).expanduser().absolute()
+        return None if self.sources is None else self.sources / name
+
+    def now(self) -> datetime:
+        """The platform's present, naive UTC; raises OpsError when the clock file can't be read."""
+        if self.clock == "system":
+            return datetime.now(UTC).replace(tzinfo=None)
+        try:
+            read = datetime.fromisoformat(Path(self.clock).read_text(encoding="utf-8").strip())
+        except (OSError, ValueError) as error:
+            raise OpsError(
+                f"OPS_CLOCK={self.clock} must be 'system' or a file that holds one ISO time: {error}"
+            ) from error
+        return read if read.tzinfo is None else read.astimezone(UTC).replace(tzinfo=None)
+
+
+def telemetry_off() -> None:
+    """Switch off what the libraries would send home, for this process and its children."""
+    for name, value in TELEMETRY_OFF.items():
+        os.environ[name] = value

@@ -1,0 +1,154 @@
+"""The shop's parameters, and its order files: one CSV a trading day, as the real shop exports."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from ops_platform.simulate.taste import draw_customers, draw_stock
+from ops_platform.simulate.trade import Hours, Order, busyness, purchases, returns
+
+HEADER = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
+FIRST_INVOICE = 536_365
+FIRST_CUSTOMER = 12_346
+
+# What a line is spoilt with: each breaks the orders' contract in a way of its own.
+FAULTS = (
+    ("Quantity", "abc"),
+    ("InvoiceNo", ""),
+    ("InvoiceDate", "2024-02-31 25:61:00"),
+    ("UnitPrice", "-1.0"),
+)
+
+# Second words of the seeds, so that no two generators of a shop are the same one. None is 0: numpy
+# pads a seed with zeros, and [seed] would be [seed, 0].
+WORLD, TRADE, DIRT = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A simulated gift shop: all that its files depend on; raises ValueError for no shop at all.
+
+    `start` is its first day and `days` counts calendar days from there, Saturdays among them;
+    `customers` and `products` count those with a number of their own; `dirty_rate` is the number
+    of spoilt rows that are added, as a share of the good ones, 0 to 1.
+    """
+
+    seed: int = 0
+    start: date = date(2024, 1, 1)
+    days: int = 120
+    customers: int = 400
+    products: int = 300
+    dirty_rate: float = 0.0005
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be simulated."""
+        for name, least in (("seed", 0), ("days", 0), ("customers", 1), ("products", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 0 <= self.dirty_rate <= 1:
+            raise ValueError(f"dirty_rate must be from 0 to 1, not {self.dirty_rate}")
+
+
+def write_orders(shop: Shop, folder: Path) -> list[Path]:
+    """Write one CSV a trading day, `YYYY-MM-DD.csv`, and return their paths in order of the days.
+
+    The same shop gives the same bytes, and more `days` leave the earlier files as they are. Raises
+    OSError when the folder can't be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for hours, rows in _rows_by_day(shop):
+        path = folder / f"{hours.day.isoformat()}.csv"
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+        # Whoever lists the folder meanwhile sees a whole file or none.
+        aside = path.with_suffix(".csv.part")
+        aside.write_bytes(text.getvalue().encode())
+        aside.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _rows_by_day(shop: Shop) -> Iterator[tuple[Hours, list[list[str]]]]:
+    # Only two things are carried from day to day: the next invoice number, and what comes back.
+    world = np.random.default_rng([shop.seed, WORLD])
+    stock = draw_stock(world, shop.products)
+    customers = draw_customers(world, shop.customers, stock)
+    number = FIRST_INVOICE
+    awaited: dict[int, list[Order]] = defaultdict(list)
+    for hours in _trading_days(shop):
+        rng = np.random.default_rng([shop.seed, TRADE, hours.index])
+        orders = purchases(rng, stock, customers, hours)
+        for days, order in returns(rng, orders):
+            awaited[_next_open(shop.start, hours.index + days)].append(order)
+        orders = sorted(orders + awaited.pop(hours.index, []), key=lambda order: order.minute)
+        rows = [
+            row
+            for place, order in enumerate(orders)
+            for row in _rows(order, number + place, hours.day)
+        ]
+        number += len(orders)
+        dirt = np.random.default_rng([shop.seed, DIRT, hours.index])
+        yield hours, _with_dirt(dirt, rows, shop.dirty_rate)
+
+
+def _trading_days(shop: Shop) -> Iterator[Hours]:
+    clock = 0.0
+    for index in range(shop.days):
+        day = shop.start + timedelta(days=index)
+        length = busyness(day)
+        if length:
+            yield Hours(index, day, clock, clock + length)
+        clock += length
+
+
+def _next_open(start: date, index: int) -> int:
+    while not busyness(start + timedelta(days=index)):
+        index += 1
+    return index
+
+
+def _rows(order: Order, number: int, day: date) -> Iterator[list[str]]:
+    written = datetime.combine(day, time()) + timedelta(minutes=order.minute)
+    # The real export writes the number as a decimal.
+    customer = "" if order.customer is None else f"{FIRST_CUSTOMER + order.customer}.0"
+    for line in order.lines:
+        yield [
+            f"C{number}" if order.cancels else str(number),
+            line.code,
+            line.description,
+            str(line.quantity),
+            str(written),
+            str(line.price),
+            customer,
+            order.country,
+        ]
+
+
+def _with_dirt(rng: np.random.Generator, rows: list[list[str]], rate: float) -> list[list[str]]:
+    # Spoilt rows are added and no good one is lost, so that what is left after quarantine is the
+    # same at every rate.
+    dirty = []
+    for row, spoilt in zip(rows, rng.random(len(rows)) < rate, strict=True):
+        dirty.append(row)
+        if spoilt:
+            column, value = FAULTS[rng.integers(len(FAULTS))]
+            broken = row.copy()
+            broken[HEADER.index(column)] = value
+            dirty.append(broken)
+    return dirty

@@ -1,0 +1,192 @@
+"""The door of transform: dbt's models as assets, and the first move of the published snapshot."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from ops_platform.errors import BlockedError
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.rules import raw_checks
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.dbt_plugin import SNAPSHOT_FILE
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import (
+    Published,
+    changed_since,
+    publish,
+    published_or_none,
+    require,
+)
+from ops_platform.lake.write import digest_new_files
+from ops_platform.settings import Settings
+from ops_platform.transform import data_tests
+from ops_platform.transform.lineage import Lineage, column_lineage
+from ops_platform.transform.project import dbt_environment, manifest_path, project_digest
+from ops_platform.transform.translator import Translator
+
+POOL = "lake"
+BUILD = "dbt"
+PUBLISHED_MARTS = dg.AssetKey(["lake", "published_marts"])
+
+
+def mart_assets(
+    settings: Settings, manifest: dict[str, Any], contracts: list[Contract]
+) -> dg.AssetsDefinition:
+    """Every model of the dbt project as an asset, its data tests as asset checks."""
+    raw = {c.name: [*(column.name for column in c.columns), "_delivery"] for c in contracts}
+    lineage = column_lineage(manifest, raw)
+    tables = data_tests.tables(manifest)
+
+    @dbt_assets(
+        manifest=manifest_path(settings),
+        dagster_dbt_translator=Translator(),
+        exclude="resource_type:unit_test",
+        name="dbt_models",
+        pool=POOL,
+    )
+    def dbt_models(
+        context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[Settings]
+    ) -> Iterator[Any]:
+        lake = Lake.at(settings)
+        inputs = _inputs(settings, lake, contracts)
+        if catalog.build_is_current(lake, BUILD, inputs, tables):
+            context.log.info("nothing that dbt reads has changed since its last build")
+            for key in (_key(manifest, unique_id) for unique_id in lineage):
+                if key in context.selected_asset_keys:
+                    yield dg.MaterializeResult(asset_key=key, metadata={"changed": False})
+            return
+        with dbt_environment(settings) as environment:
+            os.environ.update(environment)
+            arguments = ["build", "--exclude-resource-type", "unit_test"]
+            if catalog.build_inputs(lake, BUILD).split(" ")[0] != inputs.split(" ")[0]:
+                # What an incremental model keeps was decided by the project as it was then.
+                arguments.append("--full-refresh")
+            target = Path(environment["OPS_DBT_SCRATCH"]).parent / "target"
+            invocation = dbt.cli(arguments, context=context, target_path=target)
+            yield from _described(invocation.stream(), lake, manifest, lineage)
+            snapshot = int(Path(environment[SNAPSHOT_FILE]).read_text(encoding="utf-8"))
+        digest_new_files(lake)
+        if not context.is_subset:
+            catalog.record_build(lake, BUILD, inputs, snapshot)
+
+    return dbt_models
+
+
+def _inputs(settings: Settings, lake: Lake, contracts: list[Contract]) -> str:
+    changed = catalog.last_changed(lake)
+    raw = " ".join(f"raw.{c.name}={changed.get(f'raw.{c.name}')}" for c in contracts)
+    return f"{project_digest(settings)} {raw}"
+
+
+def _described(
+    events: Iterator[Any], lake: Lake, manifest: Mapping[str, Any], lineage: dict[str, Lineage]
+) -> Iterator[Any]:
+    """Add row count, column types and column lineage to what dbt reports of each model."""
+    by_output = {
+        f"{node['schema']}__{node['name']}": unique_id
+        for unique_id, node in manifest["nodes"].items()
+    }
+    for event in events:
+        unique_id = by_output.get(getattr(event, "output_name", ""))
+        if unique_id is None:
+            yield event
+            continue
+        metadata = _table_metadata(lake, manifest, unique_id, lineage[unique_id])
+        yield event.with_metadata({**event.metadata, **metadata})
+
+
+def _table_metadata(
+    lake: Lake, manifest: Mapping[str, Any], unique_id: str, lineage: Lineage
+) -> dict[str, Any]:
+    node = manifest["nodes"][unique_id]
+    relation = f'"{node["schema"]}"."{node["name"]}"'
+    # dbt has committed this model already, and readers wait for nobody.
+    connection = connect(lake)
+    try:
+        columns = connection.execute(f"DESCRIBE {relation}").fetchall()
+        count = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    finally:
+        connection.close()
+    return {
+        "dagster/row_count": count[0] if count else 0,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name, kind, description=node["columns"].get(name, {}).get("description")
+                )
+                for name, kind, *_ in columns
+            ]
+        ),
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                column: [
+                    dg.TableColumnDep(asset_key=_key(manifest, parent), column_name=name)
+                    for parent, name in sources
+                ]
+                for column, sources in lineage.items()
+            }
+        ),
+    }
+
+
+def _key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
+    node = manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
+    return dg.AssetKey([node["schema"], node["name"]])
+
+
+def published_marts(
+    manifest: dict[str, Any], contracts: list[Contract]
+) -> dg.AssetsDefinition:
+    """The step that publishes raw tables and marts once their blocking checks hold."""
+    checks = [
+        *(check for contract in contracts for check in raw_checks(contract)),
+        *data_tests.blocking_tests(manifest),
+    ]
+    marts = data_tests.tables(manifest)
+    models = [
+        _key(manifest, unique_id)
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "model"
+    ]
+
+    @dg.asset(
+        key=PUBLISHED_MARTS,
+        deps=[*models, *(dg.AssetKey(["raw", contract.name]) for contract in contracts)],
+        group_name="lake",
+        owners=["team:platform"],
+        kinds={"ducklake"},
+        tags={"ops": "devops"},
+        pool=POOL,
+        description="The snapshot that features, training and people read: moved when every raw "
+        "table and mart has passed its blocking checks since it last changed.",
+    )
+    def publish_marts(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        snapshot, pointer = catalog.head(lake), published_or_none(lake)
+        built = catalog.built_at(lake, BUILD)
+        changed = catalog.last_changed(lake)
+        apart = [table for table in marts if built is None or changed.get(table, built + 1) > built]
+        if apart:
+            raise BlockedError(
+                f"{', '.join(apart)} changed after the last complete dbt build, so the marts may "
+                "not fit together: materialize all dbt models"
+            )
+        schemas = {"raw", *(table.split(".")[0] for table in marts)}
+        if pointer and not changed_since(lake, pointer.marts, schemas):
+            return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
+        connection = connect(lake, snapshot=snapshot)
+        try:
+            require(connection, checks)
+        finally:
+            connection.close()
+        publish(lake, Published(snapshot, snapshot))
+        return dg.MaterializeResult(
+            metadata={"snapshot": snapshot, "moved": True, "checks": len(checks)}
+        )
+
+    return publish_marts
