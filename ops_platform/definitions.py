@@ -7,6 +7,8 @@ from ops_platform.features.assets import feature_asset, published_features, sche
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import read_contracts
+from ops_platform.models.assets import model_asset, training_set_asset
+from ops_platform.models.estimators import names
 from ops_platform.settings import Settings, telemetry_off
 from ops_platform.transform.assets import mart_assets, published_marts
 from ops_platform.transform.project import dbt_executable, read_manifest
@@ -26,6 +28,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
             published_features(views),
+            *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),

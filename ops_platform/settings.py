@@ -74,9 +74,9 @@ class Settings(BaseSettings):
         return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
     @cached_property
-    def mlflow_artifacts(self) -> Path:
-        """Where the embedded tracking store keeps its artifacts."""
-        return self.home / "mlflow" / "artifacts"
+    def mlflow_artifact_root(self) -> Path | None:
+        """Where the embedded tracking store keeps its artifacts; a server has its own place."""
+        return None if self.mlflow_uri else self.home / "mlflow" / "artifacts"
 
     @cached_property
     def simulated_sources(self) -> Path:

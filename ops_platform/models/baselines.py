@@ -1,6 +1,5 @@
 """What a model has to beat: what everybody buys, and what the customer bought before."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Self
 
@@ -9,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from ops_platform.models.interactions import Interactions, numbered, positions
+from ops_platform.models.interactions import IdsLike, Interactions, numbered, positions
 from ops_platform.models.ranking import Recommendations, recommend
 
 
@@ -28,9 +27,9 @@ class Popularity(BaseEstimator):
         self.popularity_ = popularity(known)
         return self
 
-    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k most popular products for each of n customers; raises ValueError for k < 1."""
-        position = positions(np.asarray(customers), self.customers_)
+        position = positions(customers, self.customers_)
         return recommend(self._score, position, self.products_, k)
 
     def _score(self, position: np.ndarray) -> np.ndarray:
@@ -54,13 +53,13 @@ class PersonalFrequency(BaseEstimator):
         )
         return self
 
-    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k products of each of n customers; raises ValueError for k < 1."""
-        position = positions(np.asarray(customers), self.customers_)
+        position = positions(customers, self.customers_)
         return recommend(self._score, position, self.products_, k)
 
     def _score(self, position: np.ndarray) -> np.ndarray:
         days = self.days_[np.maximum(position, 0)].toarray()
         days[position < 0] = 0
         # Below one day whatever the popularity is, so it decides ties only.
-        return days + self.popularity_ / (self.popularity_.max() + 1)
+        return np.asarray(days + self.popularity_ / (self.popularity_.max() + 1))

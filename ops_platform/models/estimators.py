@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Protocol, Self
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ops_platform.errors import RegistryError
 from ops_platform.models import zoo
+from ops_platform.models.interactions import IdsLike
 from ops_platform.models.ranking import Recommendations
 
 
@@ -28,7 +29,7 @@ class Estimator(Protocol):
         """Learn from the distinct (customer_id, product_id, day) up to `as_of`."""
         ...
 
-    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k best products for each of n customers."""
         ...
 

@@ -1,5 +1,6 @@
 """The interactions that models learn from: checked against the as-of and numbered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -7,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.errors import TrainingError
+
+IdsLike = Sequence[str] | np.ndarray
 
 COLUMNS = ("customer_id", "product_id", "day")
 
@@ -52,9 +55,7 @@ def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
             f"{', '.join(missing)} not found among {', '.join(map(str, interactions.columns))}."
         )
     if interactions.empty:
-        raise TrainingError(
-            f"No interactions up to {as_of}: load orders, or choose a later as-of."
-        )
+        raise TrainingError(f"No interactions up to {as_of}: load orders, or choose a later as-of.")
     nulls = [name for name in COLUMNS if interactions[name].isna().any()]
     if nulls:
         raise TrainingError(f"Interactions hold nulls in {', '.join(nulls)}; leave those out.")
@@ -86,7 +87,7 @@ def _age(day: pd.Series, as_of: date) -> np.ndarray:
     return age
 
 
-def positions(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+def positions(ids: IdsLike, known: np.ndarray) -> np.ndarray:
     """Position of each id in the sorted array `known`, -1 where it is not in it."""
     ids = np.asarray(ids, dtype=str)
     place = np.minimum(np.searchsorted(known, ids), len(known) - 1)

@@ -1,13 +1,13 @@
 """How well models foretold a window of purchases, customer by customer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from ops_platform.errors import TrainingError
-from ops_platform.models.interactions import positions
+from ops_platform.models.interactions import IdsLike, positions
 from ops_platform.models.metrics import ndcg_at_k
 from ops_platform.models.ranking import Recommendations
 
@@ -18,7 +18,7 @@ class Fitted(Protocol):
     customers_: np.ndarray
     products_: np.ndarray
 
-    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k best products for each of n customers."""
         ...
 

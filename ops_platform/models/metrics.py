@@ -34,4 +34,4 @@ def ndcg_at_k(hits: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     ranked = hits[:, :k]
     ideal = np.cumsum(gains)[np.minimum(relevant, k) - 1]
     # A sum along one axis of a small array; matmul would depend on the BLAS kernel.
-    return (ranked * gains[: ranked.shape[1]]).sum(axis=1) / ideal
+    return np.asarray((ranked * gains[: ranked.shape[1]]).sum(axis=1) / ideal)

@@ -64,6 +64,7 @@ class Registry:
     """
 
     def __init__(self, tracking_uri: str, artifacts: Path | None = None) -> None:
+        """Store where the registry is; it is opened when it is first asked."""
         self.tracking_uri = tracking_uri
         self.artifacts = artifacts
         # Before MLflow is imported, which reads some of them only then.
@@ -169,7 +170,9 @@ class Registry:
                 tracking_uri=self.tracking_uri,
             )
             state = states.load(Path(stored), found.tags["state_digest"])
-        return estimator(found.tags["estimator"]).from_state(json.loads(found.tags["params"]), state)
+        return estimator(found.tags["estimator"]).from_state(
+            json.loads(found.tags["params"]), state
+        )
 
     @cached_property
     def _client(self) -> "MlflowClient":

@@ -1,7 +1,7 @@
 import json
 import os
 import subprocess
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +12,8 @@ from ops_platform.models import estimators
 from ops_platform.models.registry import Registry
 from ops_platform.models.state import digest, load, save
 from ops_platform.models.zoo.recommender import Recommender
-from tests.models.conftest import AS_OF
 
+AS_OF = date(2024, 3, 31)
 NOW = datetime(2024, 4, 1, 12)
 NAME = "recommender"
 
@@ -98,7 +98,7 @@ def test_a_changed_state_is_not_loaded(registry, model, tmp_path):
 def test_a_lost_state_is_said_to_be_lost(registry, model, tmp_path):
     register(registry, model)
     stored(tmp_path).unlink()
-    with pytest.raises((RegistryError, StateError), match="state.npz"):
+    with pytest.raises((RegistryError, StateError), match=r"state\.npz"):
         registry.load(NAME, 1)
 
 

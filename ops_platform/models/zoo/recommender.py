@@ -1,6 +1,6 @@
 """What each customer will buy next: personal repeat purchases joined with EASE."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Self
 
@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.linalg import lapack
 from sklearn.base import BaseEstimator
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ops_platform.errors import TrainingError
-from ops_platform.models.interactions import Interactions, numbered, positions
+from ops_platform.models.interactions import IdsLike, Interactions, numbered, positions
 from ops_platform.models.ranking import Recommendations, recommend
 
 # How often products are bought again is read from the last three windows of 30 days.
@@ -68,6 +68,7 @@ class Recommender(BaseEstimator):
         threads: int = 2,
         seed: int = 0,
     ) -> None:
+        """Store the parameters."""
         self.half_life_days = half_life_days
         self.regularisation = regularisation
         self.repeat_weight = repeat_weight
@@ -93,13 +94,13 @@ class Recommender(BaseEstimator):
         self.links_ = self._links(known)
         return self
 
-    def recommend(self, customers: Sequence[str], k: int = 20) -> Recommendations:
+    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k best products for each of n customers; unknown ones get the popular products.
 
         Raises:
             ValueError: k < 1.
         """
-        position = positions(np.asarray(customers), self.customers_)
+        position = positions(customers, self.customers_)
         return recommend(self._score, position, self.products_, k)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -134,7 +135,7 @@ class Recommender(BaseEstimator):
         again = self.repeat_weight * _rebuy_rate(known) ** REBUY_POWER
         trend = _trend(known, self.popularity_) ** TREND_POWER
         links = (weights + sparse.diags_array(again)) @ sparse.diags_array(trend)
-        return _sorted(sparse.csr_array(links, dtype=np.float32))
+        return _sorted(sparse.csr_array(links).astype(np.float32))
 
     def _score(self, position: np.ndarray) -> np.ndarray:
         seen = position >= 0
@@ -172,7 +173,7 @@ def ease(counts: sparse.csr_array, regularisation: float, threads: int) -> np.nd
         inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     # LAPACK fills the lower triangle only.
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = inverse / -np.diag(inverse)
+    weights = np.asarray(inverse / -np.diag(inverse))
     np.fill_diagonal(weights, 0.0)
     return weights
 

@@ -1,0 +1,260 @@
+"""`ops`: what people ask of the platform at the prompt. Materialization is Dagster's own command."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from ops_platform.errors import OpsError
+from ops_platform.settings import Settings, telemetry_off
+
+app = typer.Typer(
+    name="ops",
+    help="Raw data, dbt tables, checked features and trained models in one lineage graph.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no_args_is_help=True)
+app.add_typer(lake_app, name="lake")
+console = Console()
+errors = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@contextmanager
+def _working(what: str) -> Iterator[Settings]:
+    """Settings, a spinner while it lasts, and a plain message with exit code 1 when it fails."""
+    try:
+        telemetry_off()
+        settings = Settings()
+        with errors.status(what):
+            yield settings
+    except (OpsError, ValidationError) as error:
+        errors.print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        raise typer.Exit(1) from error
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Deliveries and rows by source, the published snapshot, and each model's champion."""
+    with _working("reading the lake and the registry"):
+        from ops_platform.status import status as read
+
+        state = read(Settings())
+    if as_json:
+        _print_json(state)
+        return
+    table = Table("source", "deliveries", "delivered", "raw", "quarantined", "troubled")
+    for name, source in state["sources"].items():
+        table.add_row(
+            name,
+            *(f"{source[key]:,}" for key in ("deliveries", "rows_delivered", "rows_raw")),
+            f"{source['rows_quarantined']:,}",
+            str(len(source["troubled"])),
+        )
+    console.print(table)
+    for name, source in state["sources"].items():
+        for entry in source["troubled"]:
+            console.print(f"{name}: {entry['path']} {entry['status']} {entry['reason'] or ''}")
+    console.print(f"published snapshot: {_or_none(state['published'])}")
+    for name, champion in state["models"].items():
+        console.print(f"{name}: {_champion(champion)}")
+
+
+def _or_none(pointer: dict[str, int] | None) -> str:
+    return "none yet" if pointer is None else f"{pointer['snapshot']} (marts {pointer['marts']})"
+
+
+def _champion(champion: dict[str, Any] | None) -> str:
+    if champion is None:
+        return "no champion yet"
+    return (
+        f"champion is version {champion['version']}, as of {champion['as_of']}; NDCG@20 from "
+        f"{champion['window']['start']} on {champion['ndcg_at_20']:.4f} (personal frequency "
+        f"{champion['personal_frequency_ndcg_at_20']:.4f}, popularity "
+        f"{champion['popularity_ndcg_at_20']:.4f})"
+    )
+
+
+@app.command()
+def ingest(as_json: Json = False) -> None:
+    """Take in new, changed and vanished deliveries of every source, under its contract."""
+    from ops_platform.ingest.contract import read_contracts
+    from ops_platform.ingest.location import source_location
+    from ops_platform.ingest.take_in import take_in
+    from ops_platform.lake.location import Lake
+
+    with _working("taking deliveries in") as settings:
+        report = {
+            contract.name: take_in(
+                Lake.at(settings),
+                contract,
+                source_location(settings, contract),
+                settings.now(),
+                errors.print,
+            ).changed
+            for contract in read_contracts(settings.contracts)
+        }
+    if as_json:
+        _print_json({name: [asdict(entry) for entry in new] for name, new in report.items()})
+        return
+    for name, changed in report.items():
+        console.print(f"{name}: {len(changed)} deliveries are new or changed")
+        for entry in changed:
+            if entry.status != "taken" or len(changed) <= 20:
+                console.print(
+                    f"  {entry.status} {entry.path}: {entry.rows_raw} rows, "
+                    f"{entry.rows_quarantined} quarantined {entry.reason or ''}"
+                )
+
+
+@app.command()
+def recommend(
+    customer: Annotated[str | None, typer.Argument(help="The customer's id.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many products.")] = 10,
+    model: Annotated[str, typer.Option(help="The model whose champion answers.")] = "recommender",
+    examples: Annotated[
+        int, typer.Option(min=0, help="Answer for so many frequent customers instead.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """The champion's recommendations for a customer, beside what the customer bought."""
+    from ops_platform.advice import advise, frequent_customers
+
+    if (customer is None) == (examples == 0):
+        raise typer.BadParameter("name a customer, or ask for --examples N")
+    with _working("asking the champion") as settings:
+        customers = [customer] if customer else frequent_customers(settings, examples)
+        advices = advise(settings, model, customers, k)
+    if as_json:
+        _print_json([asdict(advice) for advice in advices])
+        return
+    for advice in advices:
+        word = "" if advice.known else " (unknown to the model: what is popular)"
+        table = Table(
+            "recommended",
+            "score",
+            "bought most often",
+            "last on",
+            title=f"customer {advice.customer}, {model} version {advice.version}{word}",
+        )
+        for row in range(max(len(advice.recommended), len(advice.bought))):
+            new = advice.recommended[row : row + 1]
+            old = advice.bought[row : row + 1]
+            table.add_row(
+                *(f"{new[0][0]} {new[0][1]}", f"{new[0][2]:.3f}") if new else ("", ""),
+                *(f"{old[0][0]} {old[0][1]}", old[0][2]) if old else ("", ""),
+            )
+        console.print(table)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dbt(context: typer.Context) -> None:
+    """Run dbt by hand on the lake, say `ops dbt test --select marts`; it takes the lake's lock."""
+    from ops_platform.transform.project import run_dbt
+
+    telemetry_off()
+    raise typer.Exit(run_dbt(Settings(), context.args))
+
+
+@app.command()
+def demo() -> None:
+    """The simulated shop through the whole graph to a champion, and what it recommends."""
+    from ops_platform.processes import materialize
+
+    with _working("the graph runs: deliveries, dbt, features, model") as settings:
+        materialize(settings, lambda step, time: errors.print(f"  {time:>8}  {step}"))
+    status()
+    recommend(examples=3, k=5)
+    console.print("Look around with `make ui`; `ops --help` says what else there is.")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Of Dagster's web server.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Of MLflow's UI.")] = 5000,
+) -> None:
+    """Dagster's web server and daemon and MLflow's UI on this machine; Ctrl-C stops all."""
+    from ops_platform.processes import user_interfaces
+
+    telemetry_off()
+    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+    try:
+        raise typer.Exit(user_interfaces(Settings(), port, mlflow_port))
+    except KeyboardInterrupt:
+        console.print("stopped")
+
+
+@lake_app.command("check")
+def lake_check(as_json: Json = False) -> None:
+    """Whether every file, every table's count and every delivery in the ledger is as recorded."""
+    from ops_platform.lake.check import check
+    from ops_platform.lake.location import Lake
+
+    with _working("reading every file of the lake") as settings:
+        faults = check(Lake.at(settings))
+    if as_json:
+        _print_json({"holds": not faults, "faults": faults})
+    else:
+        for fault in faults:
+            errors.print(f"[red]{fault}[/]")
+        console.print("the lake holds" if not faults else f"{len(faults)} faults")
+    raise typer.Exit(1 if faults else 0)
+
+
+@lake_app.command("upkeep")
+def lake_upkeep(as_json: Json = False) -> None:
+    """Merge small files, expire snapshots that nothing keeps, and remove orphaned files."""
+    from ops_platform.lake.location import Lake
+    from ops_platform.lake.upkeep import upkeep
+
+    with _working("keeping the lake") as settings:
+        report = upkeep(Lake.at(settings), settings.now(), settings.snapshot_days)
+    if as_json:
+        _print_json(asdict(report))
+        return
+    for name, value in asdict(report).items():
+        console.print(f"{name.replace('_', ' ')}: {value}")
+
+
+Folder = Annotated[Path, typer.Argument(help="The backup's folder.")]
+
+
+@lake_app.command("backup")
+def lake_backup(folder: Folder) -> None:
+    """Copy catalog, data files, MLflow and releases to a new folder, once the lake is checked."""
+    from ops_platform.lake.backup import backup
+    from ops_platform.lake.location import Lake
+
+    with _working("backing up") as settings:
+        backup(Lake.at(settings), settings.home, folder)
+    console.print(f"backed up to {folder}")
+
+
+@lake_app.command("restore")
+def lake_restore(
+    folder: Folder,
+    overwrite: Annotated[
+        bool, typer.Option(help="Also where there is a lake; it is moved aside.")
+    ] = False,
+) -> None:
+    """Put a backup in place, once each of its files has its digest."""
+    from ops_platform.lake.backup import restore
+    from ops_platform.lake.location import Lake
+
+    with _working("restoring") as settings:
+        restore(Lake.at(settings), settings.home, folder, overwrite=overwrite)
+    console.print(f"restored from {folder}")

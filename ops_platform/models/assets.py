@@ -1,0 +1,116 @@
+"""The door of models: each model's training set and versions as assets."""
+
+import dagster as dg
+
+from ops_platform.errors import TrainingError
+from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.features.view import find_views
+from ops_platform.lake.check import check
+from ops_platform.lake.location import Lake
+from ops_platform.models.registry import Registry
+from ops_platform.models.training import METRIC, Outcome, Rules, read_training_set, train
+from ops_platform.settings import Settings
+
+CAUSE_TAG = "ops/cause"
+
+
+def training_set_asset(name: str) -> dg.AssetsDefinition:
+    """The asset `models/<model>/training_set`: which rows the next version is fitted on."""
+
+    @dg.asset(
+        key=["models", name, "training_set"],
+        deps=[
+            PUBLISHED_FEATURES,
+            *(dg.AssetKey(["features", view.name]) for view in find_views()),
+        ],
+        group_name="models",
+        owners=["team:data-science"],
+        kinds={"duckdb"},
+        tags={"ops": "mlops"},
+        description="The exact rows of the next version: read from the published snapshot as of "
+        "a day, and known by their digest. The lake is checked first.",
+    )
+    def training_set(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        faults = check(lake)
+        if faults:
+            raise TrainingError("the lake does not hold, nothing is trained on it: " + "; ".join(faults))
+        rows = read_training_set(lake)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": len(rows.interactions),
+                "as_of": str(rows.as_of),
+                "snapshot": rows.pointer.snapshot,
+                "marts_snapshot": rows.pointer.marts,
+                "digest": rows.digest,
+            }
+        )
+
+    return training_set
+
+
+def model_asset(name: str) -> dg.AssetsDefinition:
+    """The asset `models/<model>`: trained, judged, registered, and promoted by the gate."""
+    key = dg.AssetKey(["models", name])
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(["models", name, "training_set"])],
+        group_name="models",
+        owners=["team:data-science"],
+        kinds={"sklearn", "mlflow"},
+        tags={"ops": "mlops"},
+        description="The registered versions. A version is judged on days that neither it nor the "
+        "champion has seen; the alias champion moves to one that is better, or no worse and fresher.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "beats_baselines",
+                asset=key,
+                description="The newest version beats popularity and personal frequency.",
+            )
+        ],
+    )
+    def model(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        outcome = train(
+            Lake.at(settings),
+            registry,
+            name,
+            seed=settings.seed,
+            rules=Rules(
+                settings.evaluation_days, settings.evaluation_days_min, settings.promotion_margin
+            ),
+            cause=context.run_tags.get(CAUSE_TAG, "by hand"),
+            now=settings.now(),
+            say=context.log.info,
+        )
+        context.log.info(outcome.reason)
+        return _report(registry, name, outcome)
+
+    return model
+
+
+def _report(registry: Registry, name: str, outcome: Outcome) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    newest, champion = registry.newest(name), registry.champion(name)
+    metrics = dict(newest.metrics) if newest else {}
+    best_baseline = max(metrics[f"{b}_{METRIC}"] for b in ("popularity", "personal_frequency"))
+    return dg.MaterializeResult(
+        metadata={
+            "registered": outcome.version is not None,
+            "newest_version": newest.version if newest else 0,
+            "champion_version": champion.version if champion else 0,
+            "reason": outcome.reason,
+            "decision": outcome.verdict.decision if outcome.verdict else "unchanged",
+            **metrics,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="beats_baselines",
+                passed=metrics[METRIC] > best_baseline,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata=metrics,
+            )
+        ],
+    )

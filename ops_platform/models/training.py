@@ -1,0 +1,233 @@
+"""Training: the exact rows, the judging on a window by time, the gate, the refit, the record."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import duckdb
+import pandas as pd
+
+from ops_platform.errors import TrainingError
+from ops_platform.features.build import query, snapshots_of
+from ops_platform.features.view import find_views
+from ops_platform.features.views import customer_products
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.digest import digest_rows
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import Published, published
+from ops_platform.models import gate
+from ops_platform.models.baselines import PersonalFrequency, Popularity
+from ops_platform.models.estimators import Estimator, estimator
+from ops_platform.models.gate import Verdict
+from ops_platform.models.judging import judge_all
+from ops_platform.models.registry import Registry, Version
+
+K = 20
+METRIC = f"ndcg_at_{K}"
+_ROWS = (
+    f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
+    "ORDER BY customer_id, product_id, day"
+)
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The exact rows that a version is fitted on.
+
+    Parameters
+    ----------
+    interactions : distinct customer_id, product_id, day, net of what was cancelled by `as_of`.
+    as_of : the newest day that was used.
+    pointer : the published snapshot that they were read from.
+    digest : of the rows, whatever their order.
+    """
+
+    interactions: pd.DataFrame
+    as_of: date
+    pointer: Published
+    digest: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How versions are judged: window lengths in days, and the margin that fresher may lose."""
+
+    longest_days: int
+    shortest_days: int
+    margin: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: the version that it registered, if any, and the gate's verdict.
+
+    `version` is None when nothing was trained, because nothing changed or it is too early.
+    """
+
+    version: int | None
+    reason: str
+    verdict: Verdict | None
+    metrics: Mapping[str, float]
+
+
+def read_training_set(lake: Lake) -> TrainingSet:
+    """The published rows that a model may be fitted on.
+
+    Raises TrainingError when the published features were made from other marts than the
+    published ones, or from different days; NotPublishedError before anything is published.
+    """
+    pointer = published(lake)
+    if pointer.snapshot == pointer.marts:
+        raise TrainingError(
+            "the features of the published marts are not published yet: "
+            "materialize up to lake/published_features first"
+        )
+    connection = connect(lake, snapshot=pointer.snapshot)
+    try:
+        others = snapshots_of(connection, find_views()) - {pointer.marts}
+        if others:
+            raise TrainingError(
+                f"the features were made from the marts of snapshot {sorted(others)}, not of the "
+                f"published {pointer.marts}: materialize all features"
+            )
+        days = connection.execute(
+            f"SELECT DISTINCT as_of FROM {customer_products.VIEW.table}"
+        ).fetchall()
+        if len(days) != 1:
+            raise TrainingError("the training set is empty: no customer has bought a product yet")
+        return TrainingSet(
+            connection.execute(_ROWS).df(), days[0][0], pointer, digest_rows(connection, _ROWS)
+        )
+    finally:
+        connection.close()
+
+
+def train(
+    lake: Lake,
+    registry: Registry,
+    name: str,
+    *,
+    seed: int,
+    rules: Rules,
+    cause: str,
+    now: datetime,
+    say: Say = lambda text: None,
+) -> Outcome:
+    """Train, judge and register the model `name`, and promote it if the gate lets it.
+
+    Nothing is trained when the newest version is of the same rows, recipe, parameters and seed,
+    or when too few days have passed since the champion's as-of to tell the two apart.
+    """
+    rows = read_training_set(lake)
+    champion, newest = registry.champion(name), registry.newest(name)
+    model = estimator(name)(seed=seed)
+    identity = _identity(rows, model)
+    if newest and all(newest.tags.get(tag) == value for tag, value in identity.items()):
+        return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
+    champion_as_of = date.fromisoformat(champion.tags["as_of"]) if champion else None
+    cut = gate.window(rows.as_of, champion_as_of, rules.longest_days, rules.shortest_days)
+    if cut is None:
+        assert champion_as_of is not None
+        verdict = gate.too_early(rows.as_of, champion_as_of, rules.shortest_days)
+        return Outcome(None, verdict.reason, verdict, {})
+    say(f"judging on {cut} to {rows.as_of}")
+    scores = _scores(lake, registry, rows, name, seed, cut, champion)
+    verdict = _verdict(scores, cut, rows.as_of, rules.margin, seed)
+    say(f"{verdict.decision}: {verdict.reason}")
+    say(f"fitting on {len(rows.interactions)} interactions up to {rows.as_of}")
+    model.fit(rows.interactions, rows.as_of)
+    metrics = _metrics(scores)
+    # Pinned first: a version whose snapshot upkeep may expire could not be rebuilt.
+    catalog.pin(lake, f"models/{name}/{rows.digest[:16]}", rows.pointer.snapshot)
+    say("registering")
+    version = registry.register(
+        name, model, metrics=metrics, tags=_tags(rows, identity, verdict, cause, seed), now=now
+    )
+    if verdict.promote:
+        registry.promote(name, version)
+    return Outcome(version, verdict.reason, verdict, metrics)
+
+
+def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
+    """What makes two versions the same: rows, recipe (the model's file), parameters and seed."""
+    source = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
+    return {
+        "training_set": rows.digest,
+        "as_of": rows.as_of.isoformat(),
+        "recipe": hashlib.sha256(source.encode()).hexdigest(),
+        "params": json.dumps(model.get_params(), sort_keys=True),
+    }
+
+
+def _scores(
+    lake: Lake,
+    registry: Registry,
+    rows: TrainingSet,
+    name: str,
+    seed: int,
+    cut: date,
+    champion: Version | None,
+) -> pd.DataFrame:
+    """NDCG@k by customer (rows) of challenger, baselines and champion (columns) from `cut` on."""
+    before = cut - timedelta(days=1)
+    known = _known_by(lake, rows.pointer, before)
+    contenders: dict[str, Estimator] = {
+        "challenger": estimator(name)(seed=seed).fit(known, before),
+        "popularity": Popularity().fit(known, before),
+        "personal_frequency": PersonalFrequency().fit(known, before),
+    }
+    if champion is not None:
+        contenders["champion"] = registry.load(name, champion.version)
+    days = pd.to_datetime(rows.interactions["day"])
+    bought = rows.interactions.loc[days >= pd.Timestamp(cut), ["customer_id", "product_id"]]
+    return judge_all(contenders, bought.drop_duplicates(), K)
+
+
+def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:
+    """The interactions as they were known at the end of a day: later cancellations not applied."""
+    connection = connect(lake, snapshot=pointer.snapshot)
+    try:
+        return _interactions(connection, day)
+    finally:
+        connection.close()
+
+
+def _interactions(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
+    sql = query(connection, customer_products.VIEW, day, "lake")
+    return connection.execute(
+        f"SELECT customer_id, product_id, day FROM ({sql}) ORDER BY ALL"
+    ).df()
+
+
+def _verdict(scores: pd.DataFrame, cut: date, end: date, margin: float, seed: int) -> Verdict:
+    if "champion" not in scores:
+        return gate.first(scores["challenger"], cut, end)
+    return gate.decide(
+        scores["champion"], scores["challenger"], start=cut, end=end, margin=margin, seed=seed
+    )
+
+
+def _metrics(scores: pd.DataFrame) -> dict[str, float]:
+    means = {name: float(scores[name].mean()) for name in scores.columns}
+    named = {f"{name}_{METRIC}": mean for name, mean in means.items() if name != "challenger"}
+    return {METRIC: means["challenger"], **named, "judged_customers": float(len(scores))}
+
+
+def _tags(
+    rows: TrainingSet, identity: dict[str, str], verdict: Verdict, cause: str, seed: int
+) -> dict[str, str]:
+    return {
+        **identity,
+        "snapshot": str(rows.pointer.snapshot),
+        "marts_snapshot": str(rows.pointer.marts),
+        "training_rows": str(len(rows.interactions)),
+        "seed": str(seed),
+        "cause": cause,
+        "decision": verdict.decision,
+        "verdict": json.dumps(verdict.as_dict(), sort_keys=True),
+    }

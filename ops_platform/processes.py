@@ -1,0 +1,99 @@
+"""The processes that people start: Dagster's and MLflow's, with one home and no telemetry."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ops_platform.errors import OpsError
+from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
+
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    # One step at a time in the pool `lake`: writers queue here, the lake's lock guards.
+    default_limit: 1
+"""
+_STEP = re.compile(r'Finished execution of step "(?P<step>.+)" in (?P<time>\S+)\.$')
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of every process: Dagster's storage under `OPS_HOME`, telemetry off."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    instance = home / "dagster.yaml"
+    if not instance.exists():
+        instance.write_text(DAGSTER_YAML, encoding="utf-8")
+    return {**os.environ, **TELEMETRY_OFF, "OPS_HOME": str(settings.home), "DAGSTER_HOME": str(home)}
+
+
+def materialize(settings: Settings, say: Callable[[str, str], object]) -> None:
+    """Materialize the whole graph by Dagster's own command, telling each step and its time.
+
+    Raises OpsError with the end of Dagster's log when the run fails.
+    """
+    command = [
+        _executable("dagster"), "asset", "materialize",
+        "-m", "ops_platform.definitions", "--select", "*",
+    ]  # fmt: skip
+    log: list[str] = []
+    with subprocess.Popen(
+        command,
+        env=environment(settings),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            log.append(line)
+            step = _STEP.search(line.strip())
+            if step:
+                say(step["step"].replace("__", "/"), step["time"])
+    if run.returncode:
+        raise OpsError("the run failed; the end of its log:\n" + "".join(log[-40:]))
+
+
+def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
+    """Run Dagster's web server and daemon and MLflow's UI until one of them ends; its exit code.
+
+    All are stopped together, also on Ctrl-C.
+    """
+    commands = [
+        [_executable("dagster"), "dev", "-w", str(PROJECT / "workspace.yaml"),
+         "-h", "127.0.0.1", "-p", str(port)],
+        [_executable("mlflow"), "server", "--backend-store-uri", settings.mlflow_tracking_uri,
+         "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"],
+    ]  # fmt: skip
+    if settings.mlflow_uri:
+        del commands[1]
+    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    started = [
+        subprocess.Popen(command, env=environment(settings), cwd=PROJECT) for command in commands
+    ]
+    try:
+        while all(code is None for code in (codes := [_ended(process) for process in started])):
+            pass
+        return next(code for code in codes if code is not None)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(timeout=60)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit code of a process that ends within a second, else None."""
+    try:
+        return process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _executable(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))

@@ -1,0 +1,97 @@
+"""What is where: deliveries, the published snapshot and the champion, as plain values."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ops_platform.ingest import ledger
+from ops_platform.ingest.contract import Contract, read_contracts
+from ops_platform.ingest.typed_read import quoted
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import published_or_none
+from ops_platform.models.estimators import names
+from ops_platform.models.registry import Registry
+from ops_platform.settings import Settings
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """The state of the platform.
+
+    Rows are the engine's own counts of the tables, deliveries those whose rows count;
+    the figures at the top are the sums over all sources.
+    """
+    lake = Lake.at(settings)
+    sources = {c.name: _source(lake, c) for c in read_contracts(settings.contracts)}
+    pointer = published_or_none(lake)
+    totals = {
+        key: sum(source[key] for source in sources.values())
+        for key in ("rows_delivered", "rows_raw", "rows_quarantined", "deliveries")
+    }
+    return {
+        **totals,
+        "sources": sources,
+        "published": asdict(pointer) if pointer else None,
+        "models": {name: _model(settings, name) for name in names()},
+    }
+
+
+def _source(lake: Lake, contract: Contract) -> dict[str, Any]:
+    raw = f"raw.{contract.name}"
+    if raw not in catalog.last_changed(lake):
+        return {
+            "rows_delivered": 0,
+            "rows_raw": 0,
+            "rows_quarantined": 0,
+            "deliveries": 0,
+            "troubled": [],
+        }
+    connection = connect(lake)
+    try:
+        entries = ledger.read(connection, contract.name)
+        counts = [
+            connection.execute(
+                f"SELECT count(*) FROM {schema}.{quoted(contract.name)}"
+            ).fetchone()
+            for schema in ("raw", "quarantine")
+        ]
+    finally:
+        connection.close()
+    held = ledger.held(entries)
+    return {
+        "rows_delivered": sum(entry.records for entry in held.values()),
+        "rows_raw": counts[0][0] if counts[0] else 0,
+        "rows_quarantined": counts[1][0] if counts[1] else 0,
+        "deliveries": len(held),
+        "troubled": [
+            {"path": entry.path, "status": entry.status, "reason": entry.reason}
+            for entry in entries
+            if entry.status in ("refused", "vanished", "duplicate")
+        ],
+    }
+
+
+def _model(settings: Settings, name: str) -> dict[str, Any] | None:
+    if settings.mlflow_uri is None and not (settings.home / "mlflow").exists():
+        return None
+    registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    champion = registry.champion(name)
+    if champion is None:
+        return None
+    tags = champion.tags
+    return {
+        "version": champion.version,
+        "as_of": tags["as_of"],
+        "snapshot": int(tags["snapshot"]),
+        "training_set": tags["training_set"],
+        "cause": tags["cause"],
+        "decision": tags["decision"],
+        "window": _window(tags["verdict"]),
+        **champion.metrics,
+    }
+
+
+def _window(verdict: str) -> dict[str, Any]:
+    read = json.loads(verdict)
+    return {"start": read["window_start"], "end": read["window_end"]}
