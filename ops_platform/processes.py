@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ops_platform.errors import OpsError
@@ -12,6 +14,9 @@ from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
 
 DAGSTER_YAML = """\
 telemetry:
+  enabled: false
+# No invitation to a newsletter.
+nux:
   enabled: false
 concurrency:
   pools:
@@ -28,7 +33,14 @@ def environment(settings: Settings) -> dict[str, str]:
     instance = home / "dagster.yaml"
     if not instance.exists():
         instance.write_text(DAGSTER_YAML, encoding="utf-8")
-    return {**os.environ, **TELEMETRY_OFF, "OPS_HOME": str(settings.home), "DAGSTER_HOME": str(home)}
+    return {
+        **os.environ,
+        **TELEMETRY_OFF,
+        # MLflow's server would start a dozen job workers that nothing here uses.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "OPS_HOME": str(settings.home),
+        "DAGSTER_HOME": str(home),
+    }
 
 
 def materialize(settings: Settings, say: Callable[[str, str], object]) -> None:
@@ -73,18 +85,35 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     if settings.mlflow_uri:
         del commands[1]
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
-    started = [
-        subprocess.Popen(command, env=environment(settings), cwd=PROJECT) for command in commands
-    ]
+    # A polite kill must end the children too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    started: list[subprocess.Popen[bytes]] = []
     try:
-        while all(code is None for code in (codes := [_ended(process) for process in started])):
-            pass
-        return next(code for code in codes if code is not None)
+        for command in commands:
+            started.append(
+                subprocess.Popen(
+                    command, env=environment(settings), cwd=PROJECT, start_new_session=True
+                )
+            )
+        while True:
+            for process in started:
+                code = _ended(process)
+                if code is not None:
+                    return code
     finally:
         for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(timeout=60)
+            _end_all_of(process)
+
+
+def _end_all_of(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started: as Ctrl-C does, and by force after half a minute."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=30)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:

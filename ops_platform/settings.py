@@ -30,6 +30,8 @@ class Settings(BaseSettings):
         env_nested_max_split=1,
         env_ignore_empty=True,
         frozen=True,
+        # A mistyped URL would be shown with the password in it.
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(Path(".ops"), description="All state; deleting it starts over.")
@@ -40,7 +42,9 @@ class Settings(BaseSettings):
         {}, description="`OPS_SOURCE_<NAME>`: a source's own folder or glob."
     )
     catalog_url: str | None = Field(
-        None, description="postgresql://... of the lake's catalog; SQLite under `home` if unset."
+        None,
+        repr=False,
+        description="postgresql://... of the lake's catalog; SQLite under `home` if unset.",
     )
     data_path: Path | None = Field(None, description="The lake's data files.")
     mlflow_uri: str | None = Field(None, description="A tracking server; SQLite if unset.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract, read_contracts
-from ops_platform.ingest.typed_read import quoted
+from ops_platform.ingest.sql import quoted
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

@@ -1,6 +1,6 @@
 """The door of ingest: each contract's raw table as an asset, its rules as asset checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -81,7 +81,10 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
             "loads": dg.MetadataValue.md(
                 _table(
                     ["delivery", "rows", "quarantined"],
-                    [[e.path.rsplit("/", 1)[-1], e.rows_raw, e.rows_quarantined] for e in days[:400]],
+                    [
+                        [e.path.rsplit("/", 1)[-1], e.rows_raw, e.rows_quarantined]
+                        for e in days[:400]
+                    ],
                 )
             ),
         },
@@ -103,13 +106,16 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
                 check_name="quarantine",
                 passed=bad == 0,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"rows": bad, "reasons": dg.MetadataValue.md(_table(["reason", "rows"], reasons))},
+                metadata={
+                    "rows": bad,
+                    "reasons": dg.MetadataValue.md(_table(["reason", "rows"], reasons)),
+                },
             ),
         ],
     )
 
 
-def _table(header: list[str], rows: list[list[object]] | list[tuple[object, ...]]) -> str:
+def _table(header: list[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 

@@ -9,11 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import jsonschema
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 
 from ops_platform.errors import ContractError
+from ops_platform.ingest.sql import literal, quoted
 
 DEFAULT_TYPES = {
     "string": "VARCHAR",
@@ -27,6 +29,9 @@ DEFAULT_TYPES = {
 KNOWN_TYPE = re.compile(
     r"VARCHAR|BIGINT|INTEGER|SMALLINT|DOUBLE|BOOLEAN|DATE|TIMESTAMP|TIME|DECIMAL\(\d+, ?\d+\)"
 )
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+# Of what the standard lets a contract say of a value; a promise that nobody keeps is refused.
+CHECKED = ("minimum", "maximum", "pattern")
 FORMATS = {"csv": ",", "tsv": "\t"}
 SUFFIX = ".odcs.yaml"
 Where = tuple[str | int, ...]
@@ -93,7 +98,11 @@ def read_contract(path: Path) -> Contract:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text)
         document = json.loads(json.dumps(yaml.safe_load(text), default=str))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ContractError(f"{path}{line}: can't be read as YAML: {error.problem}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ContractError(f"{path}: can't be read as YAML: {error}") from error
     faults = list(_standard_faults(document)) or list(_platform_faults(document, path))
     if faults:
@@ -102,11 +111,11 @@ def read_contract(path: Path) -> Contract:
                 f"{path}:{_line(node, where)}: {_field(where)}: {what}" for where, what in faults
             )
         )
-    return _plain(OpenDataContractStandard.model_validate(document))
+    return _plain(OpenDataContractStandard.model_validate(document), _owner(document["team"]))
 
 
 @cache
-def _validator() -> jsonschema.Draft201909Validator:
+def _validator() -> Any:
     schema = json.loads(files("open_data_contract_standard").joinpath("schema.json").read_text())
     return jsonschema.validators.validator_for(schema)(schema)
 
@@ -123,7 +132,9 @@ def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Whe
     expected = path.name.removesuffix(SUFFIX)
     if document.get("name") != expected:
         yield ("name",), f"must be {expected!r}, the file's name"
-    if not (document.get("team") or {}):
+    elif not IDENTIFIER.fullmatch(expected):
+        yield ("name",), "it names a table: lower case letters, digits and _, a letter first"
+    if not _owner(document.get("team")):
         yield ("team",), "a contract needs an owner: team.name"
     servers, schema = document.get("servers") or [], document.get("schema") or []
     if len(servers) != 1:
@@ -133,39 +144,77 @@ def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Whe
     if len(schema) != 1:
         yield ("schema",), "one schema object is needed"
         return
-    names = {column["name"] for column in schema[0].get("properties") or []}
-    if not names:
+    properties = schema[0].get("properties") or []
+    if not properties:
         yield ("schema", 0), "at least one property is needed"
-    for index, column in enumerate(schema[0].get("properties") or []):
-        where: Where = ("schema", 0, "properties", index)
-        yield from _column_faults(column, where)
+    kinds: dict[str, str | None] = {}
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
+        for index, column in enumerate(properties):
+            where: Where = ("schema", 0, "properties", index)
+            if column["name"].casefold() in {"_delivery", *map(str.casefold, kinds)}:
+                yield (*where, "name"), f"{column['name']!r} is taken already"
+            kinds[column["name"]] = _kind(column)
+            yield from _column_faults(engine, column, where)
     for index, level in enumerate(document.get("slaProperties") or []):
         element = str(level.get("element", "")).split(".")[-1]
-        if level["property"] == "freshness" and element not in names:
-            yield ("slaProperties", index), f"element must name a column, {element!r} is none"
+        if level["property"] == "freshness" and kinds.get(element) not in ("DATE", "TIMESTAMP"):
+            yield (
+                ("slaProperties", index, "element"),
+                f"must name a column of type DATE or TIMESTAMP, {element!r} is none",
+            )
 
 
-def _column_faults(column: dict[str, Any], where: Where) -> Iterator[tuple[Where, str]]:
-    kind = column.get("physicalType") or DEFAULT_TYPES.get(column.get("logicalType", ""))
-    if kind is None or not KNOWN_TYPE.fullmatch(kind):
+def _kind(column: dict[str, Any]) -> str | None:
+    return column.get("physicalType") or DEFAULT_TYPES.get(column.get("logicalType", ""))
+
+
+def _column_faults(
+    engine: duckdb.DuckDBPyConnection, column: dict[str, Any], where: Where
+) -> Iterator[tuple[Where, str]]:
+    kind = _kind(column)
+    if (
+        kind is None
+        or not KNOWN_TYPE.fullmatch(kind)
+        or _engine_fault(engine, f"SELECT NULL::{kind}")
+    ):
         yield (*where, "physicalType"), f"{kind!r} is not a type of the engine"
-    if len(column.get("transformSourceObjects") or [1]) != 1 and not column.get("transformLogic"):
-        yield (*where, "transformLogic"), "needed to make one value from several source columns"
-    pattern = (column.get("logicalTypeOptions") or {}).get("pattern")
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield (*where, "logicalTypeOptions"), f"pattern is no regular expression: {error}"
+    inputs, logic = column.get("transformSourceObjects") or [column["name"]], "transformLogic"
+    if len(inputs) != 1 and not column.get(logic):
+        yield (*where, logic), "needed to make one value from several source columns"
+    elif column.get(logic):
+        names = ", ".join(f"NULL::VARCHAR AS {quoted(name)}" for name in inputs)
+        fault = _engine_fault(engine, f"SELECT ({column[logic]})::VARCHAR FROM (SELECT {names})")
+        if fault:
+            yield (*where, logic), f"the engine can't run it: {fault}"
+    options = column.get("logicalTypeOptions") or {}
+    for name, value in options.items():
+        here = (*where, "logicalTypeOptions", name)
+        if name not in CHECKED:
+            yield here, f"this platform does not check it; it checks {', '.join(CHECKED)}"
+        elif name != "pattern" and not isinstance(value, int | float):
+            yield here, f"must be a number, not {value!r}"
+    if "pattern" in options:
+        fault = _engine_fault(engine, f"SELECT regexp_matches('', {literal(options['pattern'])})")
+        if fault:
+            yield (*where, "logicalTypeOptions", "pattern"), f"no regular expression: {fault}"
 
 
-def _plain(document: OpenDataContractStandard) -> Contract:
+def _engine_fault(engine: duckdb.DuckDBPyConnection, query: str) -> str | None:
+    """Why the engine refuses a query, in a line, or None when it runs."""
+    try:
+        engine.execute(query)
+    except duckdb.Error as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _plain(document: OpenDataContractStandard, owner: str) -> Contract:
     server, table = (document.servers or [])[0], (document.schema_ or [])[0]
     freshness = [p for p in document.slaProperties or [] if p.property == "freshness"]
     return Contract(
         name=str(document.name),
         version=str(document.version),
-        owner=_owner(document.team),
+        owner=owner,
         description=table.description or "",
         location=str(server.path),
         delimiter=FORMATS[str(server.format)],
@@ -175,7 +224,10 @@ def _plain(document: OpenDataContractStandard) -> Contract:
 
 
 def _owner(team: Any) -> str:
-    return str(team.name if hasattr(team, "name") else team[0].username)
+    """The team's name, or, in the standard's older form, that of its first member."""
+    if isinstance(team, list):
+        return str(team[0].get("username") or "") if team else ""
+    return str((team or {}).get("name") or "")
 
 
 def _column(column: SchemaProperty) -> Column:
@@ -185,7 +237,7 @@ def _column(column: SchemaProperty) -> Column:
         name=str(column.name),
         type=column.physicalType or DEFAULT_TYPES[str(column.logicalType)],
         inputs=inputs,
-        expression=column.transformLogic or '"' + inputs[0].replace('"', '""') + '"',
+        expression=column.transformLogic or quoted(inputs[0]),
         description=column.description or "",
         required=bool(column.required),
         minimum=options.get("minimum"),
@@ -196,11 +248,15 @@ def _column(column: SchemaProperty) -> Column:
 
 
 def _field(where: Where) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)[1:]
+    """Say `schema[0].properties[2].name`; of a fault of the whole file, `contract`."""
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    return dotted.removeprefix(".") or "contract"
 
 
-def _line(node: yaml.Node, where: Where) -> int:
+def _line(node: yaml.Node | None, where: Where) -> int:
     """The line on which the deepest part of `where` that the file has begins."""
+    if node is None:
+        return 1
     for part in where:
         if isinstance(node, yaml.MappingNode):
             found = [value for key, value in node.value if key.value == part]

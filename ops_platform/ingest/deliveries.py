@@ -1,22 +1,24 @@
 """Deliveries as they lie at a source: found, known by their content, and looked at before use."""
 
-import codecs
 import csv
 import glob
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ops_platform.errors import SourceError
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.records import PlainForm, read, why_refused
 
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file at the source: absolute path, size in bytes, time of last change in ns."""
+    """A file at the source: absolute path, size in bytes, time of last change in ns.
+
+    The time is the file system's own (ctime), which a copy that keeps dates can't set back.
+    """
 
     path: Path
     bytes: int
@@ -25,11 +27,22 @@ class Found:
 
 @dataclass(frozen=True)
 class Content:
-    """What a look at a file's bytes tells: SHA-256, header, and why it must be refused, if so."""
+    """What a look at a file's bytes tells.
+
+    Parameters
+    ----------
+    sha256 : empty where the file can't be read at all.
+    header : the names of its columns.
+    refused : why it must be refused whole, if so.
+    records : how many there are after the header.
+    is_plain : whether the engine may read it as it is (see `records`).
+    """
 
     sha256: str
     header: tuple[str, ...]
     refused: str | None
+    records: int = 0
+    is_plain: bool = True
 
 
 def find(contract: Contract, location: Path) -> list[Found]:
@@ -46,7 +59,8 @@ def find(contract: Contract, location: Path) -> list[Found]:
             f"source {contract.name}: there is no folder {location}: "
             f"mend OPS_SOURCES or OPS_SOURCE_{contract.name.upper()}"
         )
-    paths = sorted(Path(path) for path in glob.glob(str(pattern)))
+    # Path.glob takes no absolute pattern.
+    paths = sorted(Path(path) for path in glob.glob(str(pattern)))  # noqa: PTH207
     return [found for path in paths if (found := stat(path)) is not None]
 
 
@@ -54,41 +68,43 @@ def stat(path: Path) -> Found | None:
     """The file as it lies there now, or None where there is none."""
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
-    return Found(path, status.st_size, status.st_mtime_ns) if path.is_file() else None
+    return Found(path, status.st_size, status.st_ctime_ns) if path.is_file() else None
 
 
 def look(contract: Contract, path: Path) -> Content:
-    """Read the whole file once: its digest, whether it is UTF-8, and whether its header will do."""
-    digest, decoder, fault = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), None
-    with path.open("rb") as file:
-        for offset, chunk in _chunks(file):
-            digest.update(chunk)
-            if fault is None:
-                fault = _undecodable(decoder, chunk, offset)
-    if fault is not None:
-        return Content(digest.hexdigest(), (), fault)
-    header = read_header(contract, path)
-    return Content(digest.hexdigest(), header, _unusable(contract, header))
+    """Read the whole file once: its digest, its header, its records, and whether they will do.
 
-
-def _chunks(file: object) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while chunk := file.read(CHUNK):  # type: ignore[attr-defined]
-        yield offset, chunk
-        offset += len(chunk)
-    yield offset, b""
-
-
-def _undecodable(
-    decoder: codecs.IncrementalDecoder, chunk: bytes, offset: int
-) -> str | None:
-    pending = len(decoder.getstate()[0])
+    Raises OSError when the file can't be opened or read.
+    """
+    digest, offset, fault = hashlib.sha256(), 0, None
     try:
-        decoder.decode(chunk, final=not chunk)
+        header = read_header(contract, path)
+    except (UnicodeDecodeError, csv.Error):
+        header = ()
+    plain = PlainForm(max(len(header), 1), contract.delimiter)
+    with path.open("rb") as file:
+        while lines := file.readlines(CHUNK):
+            block = b"".join(lines)
+            digest.update(block)
+            if fault is None:
+                fault = _undecodable(block, offset)
+            plain.look(lines)
+            offset += len(block)
+    fault = fault or _unusable(contract, header, offset)
+    records = plain.records - 1
+    if fault is None and not plain.holds:
+        records, fault = why_refused(read(path, header, contract.delimiter))
+    return Content(digest.hexdigest(), header, fault, records, plain.holds)
+
+
+def _undecodable(block: bytes, offset: int) -> str | None:
+    # A block ends where a line does, so no character is cut.
+    try:
+        block.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"not UTF-8 at byte {offset - pending + error.start}: deliver it as UTF-8"
+        return f"not UTF-8 at byte {offset + error.start}: deliver it as UTF-8"
     return None
 
 
@@ -98,9 +114,11 @@ def read_header(contract: Contract, path: Path) -> tuple[str, ...]:
         return tuple(next(csv.reader(file, delimiter=contract.delimiter), ()))
 
 
-def _unusable(contract: Contract, header: tuple[str, ...]) -> str | None:
-    if not header:
+def _unusable(contract: Contract, header: tuple[str, ...], size: int) -> str | None:
+    if not size:
         return "the file is empty: not even a header was delivered"
+    if not header:
+        return "the first line is no header"
     missing = [name for name in contract.inputs if name not in header]
     if missing and len(header) == 1:
         return (
@@ -109,6 +127,8 @@ def _unusable(contract: Contract, header: tuple[str, ...]) -> str | None:
         )
     if missing:
         return f"missing column {', '.join(missing)}; the header has {', '.join(header)[:300]}"
-    if len(set(header)) < len(header):
-        return "the header names a column twice"
+    if len({name.casefold() for name in header}) < len(header):
+        return f"the header names a column twice: {', '.join(header)[:300]}"
+    if "" in header:
+        return f"column {header.index('') + 1} of the header has no name"
     return None

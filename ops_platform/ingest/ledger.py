@@ -71,9 +71,11 @@ def write(
         f"DELETE FROM {LEDGER} WHERE number IN (SELECT unnest(?))",
         [[entry.number for entry in changed]],
     )
-    marks = ", ".join("?" for _ in fields(Entry))
-    connection.executemany(
-        f"INSERT INTO {LEDGER} VALUES ({marks})", [list(astuple(entry)) for entry in changed]
+    # One statement: each would write a data file of its own.
+    columns = ", ".join(f"unnest(?::{_TYPES[field.type]}[])" for field in fields(Entry))  # type: ignore[index]
+    connection.execute(
+        f"INSERT INTO {LEDGER} SELECT {columns}",
+        [list(column) for column in zip(*map(astuple, changed), strict=True)],
     )
 
 

@@ -23,38 +23,6 @@ class BadRecord:
     record: dict[str, str | None] | None
 
 
-def unparsed(connection: duckdb.DuckDBPyConnection) -> list[BadRecord]:
-    """The records that the last read rejected, with their lines; forgets them."""
-    rows = connection.execute(
-        """
-        SELECT s.file_path, e.line_byte_position, list(DISTINCT lower(e.error_type::VARCHAR))
-        FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id)
-        GROUP BY ALL ORDER BY ALL
-        """
-    ).fetchall()
-    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
-    by_path: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
-    for path, position, kinds in rows:
-        by_path[path].append((position - 1, sorted(kinds)))
-    return [
-        BadRecord(Path(path), line, tuple(f"can't be parsed: {kind}" for kind in kinds), None)
-        for path, found in by_path.items()
-        for line, (_, kinds) in zip(
-            _lines_at(Path(path), [position for position, _ in found]), found, strict=True
-        )
-    ]
-
-
-def _lines_at(path: Path, positions: list[int]) -> list[int]:
-    """The physical lines, from 1, on which these byte positions (ascending) are."""
-    content, lines, line, before = path.read_bytes(), [], 1, 0
-    for position in positions:
-        line += content.count(b"\n", before, position)
-        lines.append(line)
-        before = position
-    return lines
-
-
 def located(contract: Contract, header: tuple[str, ...], bad: list[BadRecord]) -> list[BadRecord]:
     """The same records with their physical lines, found again by content in their files.
 
@@ -97,15 +65,15 @@ def insert(
     """Append the records to `quarantine.<source>`."""
     if not bad:
         return
-    connection.executemany(
-        f'INSERT INTO quarantine."{contract.name}" VALUES (?, ?, ?, ?)',
+    # One statement: each would write a data file of its own.
+    connection.execute(
+        f'INSERT INTO quarantine."{contract.name}" '
+        "SELECT unnest(?::VARCHAR[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[][]), "
+        "unnest(?::VARCHAR[])",
         [
-            [
-                delivery[one.path],
-                one.line,
-                list(one.reasons),
-                None if one.record is None else json.dumps(one.record, ensure_ascii=False),
-            ]
-            for one in bad
+            [delivery[one.path] for one in bad],
+            [one.line for one in bad],
+            [list(one.reasons) for one in bad],
+            [one.record and json.dumps(one.record, ensure_ascii=False) for one in bad],
         ],
     )

@@ -1,26 +1,38 @@
 """Moving a delivery's rows into and out of `raw.<source>` and `quarantine.<source>`."""
 
+import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from ops_platform.ingest import ledger, quarantine
+from ops_platform.ingest import ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.typed_read import literal, quoted, read_text, reasons, typed, typed_rows
+from ops_platform.ingest.deliveries import Content
+from ops_platform.ingest.sql import literal, quoted
+from ops_platform.ingest.typed_read import (
+    FILE,
+    read_text,
+    reasons,
+    typed,
+    typed_rows,
+)
 from ops_platform.lake.check import LEDGER, tables
 
 Header = tuple[str, ...]
-_FORGET_REJECTS = "DROP TABLE reject_errors; DROP TABLE reject_scans"
 
 
 class UnreadableError(Exception):
     """The engine failed on one of these files, and the transaction with it."""
 
-    def __init__(self, header: Header, paths: list[Path]) -> None:
-        super().__init__(f"{len(paths)} files")
-        self.header, self.paths = header, paths
+    def __init__(self, contents: dict[Path, Content]) -> None:
+        """Name the files and what was seen of them."""
+        super().__init__(f"{len(contents)} files")
+        self.contents = contents
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
@@ -52,86 +64,140 @@ def delete(
 def insert(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
-    deliveries: dict[Path, str],
-    headers: dict[Path, Header],
+    deliveries: dict[Path, Content],
     now: datetime,
 ) -> dict[str, tuple[int, int]]:
-    """Read the files into raw and quarantine; the rows of each, counted by the engine.
+    """Read the files into raw and quarantine; by SHA-256, the rows of each, counted by the engine.
 
-    `deliveries` gives each file's SHA-256. Files of one header are read together. Raises
-    UnreadableError when the engine's own reading fails.
+    Files of one header are read together. Raises UnreadableError when the reading fails.
     """
-    by_header: dict[Header, dict[Path, str]] = defaultdict(dict)
-    for path, delivery in deliveries.items():
-        by_header[headers[path]][path] = delivery
+    by_header: dict[Header, dict[Path, Content]] = defaultdict(dict)
+    for path, content in deliveries.items():
+        by_header[content.header][path] = content
     counted: dict[str, tuple[int, int]] = {}
     for header, group in by_header.items():
         try:
-            counted |= _insert_alike(connection, contract, header, group, now)
-        except duckdb.Error as error:
-            raise UnreadableError(header, list(group)) from error
+            with _reading(contract, header, group) as reading:
+                counted |= _insert_alike(connection, contract, reading, now)
+        except (duckdb.Error, OSError, ValueError) as error:
+            raise UnreadableError(group) from error
     return counted
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """Files of one header, each with the plain file that the engine reads in its place."""
+
+    header: Header
+    contents: dict[Path, Content]
+    plain: dict[Path, Path]
+    unparsed: list[quarantine.BadRecord]
+
+    @property
+    def sha256(self) -> dict[Path, str]:
+        return {path: content.sha256 for path, content in self.contents.items()}
+
+
+@contextmanager
+def _reading(
+    contract: Contract, header: Header, contents: dict[Path, Content]
+) -> Iterator[_Reading]:
+    with tempfile.TemporaryDirectory(prefix="ops-ingest-") as scratch:
+        reading = _Reading(header, contents, {}, [])
+        for number, (path, content) in enumerate(contents.items()):
+            reading.plain[path] = path
+            if not content.is_plain:
+                reading.plain[path] = Path(scratch, f"{number}.csv")
+                found = records.read(path, header, contract.delimiter)
+                broken = records.write_plain(found, header, contract.delimiter, reading.plain[path])
+                reading.unparsed.extend(
+                    quarantine.BadRecord(path, one.line, one.faults, None) for one in broken
+                )
+        yield reading
+
+
 def _insert_alike(
-    connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    header: Header,
-    deliveries: dict[Path, str],
-    now: datetime,
+    connection: duckdb.DuckDBPyConnection, contract: Contract, reading: _Reading, now: datetime
 ) -> dict[str, tuple[int, int]]:
-    rows = typed_rows(contract, read_text(contract, header, list(deliveries)), now)
-    which = ", ".join(f"({literal(str(path))}, {literal(sha)})" for path, sha in deliveries.items())
+    shas = reading.sha256
+    rows = typed_rows(
+        contract, read_text(contract, reading.header, list(reading.plain.values())), now
+    )
+    which = ", ".join(
+        f"({literal(str(plain))}, {literal(shas[path])})" for path, plain in reading.plain.items()
+    )
     columns = ", ".join(typed(column.name) for column in contract.columns)
     raw = f"raw.{quoted(contract.name)}"
     connection.execute(
         f"INSERT INTO {raw} SELECT {columns}, delivery FROM ({rows}) "
-        f"JOIN (VALUES {which}) AS deliveries(path, delivery) ON path = filename "
+        f"JOIN (VALUES {which}) AS deliveries(path, delivery) ON path = {quoted(FILE)} "
         "WHERE is_good"
     )
-    bad = quarantine.unparsed(connection)
-    bad += quarantine.located(contract, header, _broken(connection, contract, header, rows, now))
-    quarantine.insert(connection, contract, bad, deliveries)
     good = dict(
         connection.execute(
-            f"SELECT _delivery, count(*) FROM {raw} WHERE _delivery IN (SELECT unnest(?)) GROUP BY 1",
-            [list(deliveries.values())],
+            f"SELECT _delivery, count(*) FROM {raw} "
+            "WHERE _delivery IN (SELECT unnest(?)) GROUP BY _delivery",
+            [list(shas.values())],
         ).fetchall()
     )
-    broken = Counter(deliveries[one.path] for one in bad)
-    return {sha: (good.get(sha, 0), broken[sha]) for sha in deliveries.values()}
+    short = [
+        path for path, one in reading.contents.items() if good.get(one.sha256, 0) < one.records
+    ]
+    bad = reading.unparsed + _broken(connection, contract, reading, short, now)
+    quarantine.insert(connection, contract, bad, shas)
+    broken = Counter(shas[one.path] for one in bad)
+    for path, one in reading.contents.items():
+        # Counted twice, by two readers: what either of them lost or doubled shows here.
+        _agree(path, one.records, good.get(one.sha256, 0) + broken[one.sha256])
+    return {sha: (good.get(sha, 0), broken[sha]) for sha in shas.values()}
+
+
+def _agree(path: Path, records: int, counted: int) -> None:
+    if counted != records:
+        raise ValueError(f"{counted} records were read of {records} in {path.name}")
 
 
 def _broken(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
-    header: Header,
-    rows: str,
+    reading: _Reading,
+    paths: list[Path],
     now: datetime,
 ) -> list[quarantine.BadRecord]:
+    if not paths:
+        return []
+    header, original = reading.header, {str(reading.plain[path]): path for path in paths}
+    rows = typed_rows(contract, read_text(contract, header, [Path(name) for name in original]), now)
     record = ", ".join(quoted(name) for name in header)
     found = connection.execute(
-        f"SELECT filename, {reasons(contract, now)}, [{record}] FROM ({rows}) "
+        f"SELECT {quoted(FILE)}, {reasons(contract, now)}, [{record}] FROM ({rows}) "
         "WHERE NOT is_good"
     ).fetchall()
-    connection.execute(_FORGET_REJECTS)
-    return [
-        quarantine.BadRecord(Path(path), None, tuple(why), dict(zip(header, texts, strict=True)))
-        for path, why, texts in found
-    ]
+    return quarantine.located(
+        contract,
+        header,
+        [
+            quarantine.BadRecord(
+                original[name], None, tuple(why), dict(zip(header, texts, strict=True))
+            )
+            for name, why, texts in found
+        ],
+    )
 
 
-def unreadable(
-    contract: Contract, failed: UnreadableError, now: datetime
-) -> dict[Path, str]:
+def unreadable(contract: Contract, failed: UnreadableError, now: datetime) -> dict[Path, str]:
     """Which of the files that failed together fail alone, and why; tried outside the lake."""
     why: dict[Path, str] = {}
-    with duckdb.connect() as scratch:
-        for path in failed.paths:
-            rows = typed_rows(contract, read_text(contract, failed.header, [path]), now)
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as scratch:
+        for path, content in failed.contents.items():
             try:
-                scratch.execute(f"SELECT count(*) FILTER (is_good) FROM ({rows})")
-                scratch.execute(_FORGET_REJECTS)
-            except duckdb.Error as error:
+                with _reading(contract, content.header, {path: content}) as reading:
+                    text = read_text(contract, content.header, [reading.plain[path]])
+                    row = scratch.execute(
+                        "SELECT count(*) FILTER (is_good), count(*) "
+                        f"FROM ({typed_rows(contract, text, now)})"
+                    ).fetchone()
+                    _agree(path, content.records, (row or (0, 0))[1] + len(reading.unparsed))
+            except (duckdb.Error, OSError, ValueError) as error:
                 why[path] = f"the engine can't read it: {str(error).splitlines()[0]}"
     return why

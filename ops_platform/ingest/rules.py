@@ -1,7 +1,8 @@
 """The contract's rules as checks of the raw table: what ingest promises is looked at again."""
 
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.typed_read import quoted, rules
+from ops_platform.ingest.sql import quoted
+from ops_platform.ingest.typed_read import rules
 from ops_platform.lake.published import BlockingCheck
 
 

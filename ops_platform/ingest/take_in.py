@@ -7,11 +7,13 @@ from pathlib import Path
 
 import duckdb
 
+from ops_platform.errors import SourceError
 from ops_platform.ingest import ledger, rows
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, Found, find, look, stat
 from ops_platform.ingest.ledger import Entry
 from ops_platform.lake import catalog
+from ops_platform.lake.check import LEDGER
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.write import write
@@ -52,13 +54,16 @@ class _Round:
         ]
 
     def content(self, path: Path) -> Content:
-        content = look(self.contract, path)
+        try:
+            content = look(self.contract, path)
+        except OSError as error:
+            return Content("", (), f"the file can't be read: {error.strerror}")
         return replace(content, refused=content.refused or self.unreadable.get(path))
 
 
 class _GrowingError(Exception):
     def __init__(self, paths: set[Path]) -> None:
-        super().__init__(f"{len(paths)} files")
+        super().__init__(", ".join(sorted(path.name for path in paths)))
         self.paths = paths
 
 
@@ -83,7 +88,10 @@ def take_in(
         except rows.UnreadableError as error:
             why = rows.unreadable(contract, error, now)
             if not why:
-                raise
+                raise SourceError(
+                    f"{', '.join(sorted(path.name for path in error.contents))} can be read, "
+                    f"but not taken into raw.{contract.name}: {error.__cause__}"
+                ) from error
             this.unreadable |= why
 
 
@@ -92,15 +100,20 @@ def _has_news(lake: Lake, this: _Round) -> bool:
         return True
     connection = connect(lake)
     try:
-        current = ledger.current(ledger.read(connection, this.contract.name))
+        entries = ledger.read(connection, this.contract.name)
     finally:
         connection.close()
-    settled = ledger.settle(list(current.values()), this.present)
-    return bool(this.fresh(current)) or settled != list(current.values())
+    fresh = this.fresh(ledger.current(entries))
+    return bool(fresh) or ledger.settle(entries, this.present) != entries
 
 
 def _is_new(entry: Entry | None, file: Found) -> bool:
-    return entry is None or (entry.bytes, entry.modified_ns) != (file.bytes, file.modified_ns)
+    # What could not be read at all, without a digest, is tried again.
+    return (
+        entry is None
+        or not entry.sha256
+        or (entry.bytes, entry.modified_ns) != (file.bytes, file.modified_ns)
+    )
 
 
 def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> Intake:
@@ -112,13 +125,27 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> In
     contents = {file.path: this.content(file.path) for file in fresh}
     entries = _with_new(before, this, contents, _place(connection))
     after = ledger.settle(entries, this.present)
-    after = _move_rows(connection, this, before, after, contents)
+    try:
+        after = _move_rows(connection, this, before, after, contents)
+    except rows.UnreadableError:
+        # The cause may be that the file is being written to, and that is no fault of it.
+        _none_is_growing(fresh)
+        raise
     ledger.write(connection, before, after)
+    _none_is_growing(fresh)
+    old = {entry.number: entry for entry in before}
+    return Intake([entry for entry in after if _has_changed(old.get(entry.number), entry)])
+
+
+def _none_is_growing(fresh: list[Found]) -> None:
     growing = {file.path for file in fresh if stat(file.path) != file}
     if growing:
         raise _GrowingError(growing)
-    old = {entry.number: entry for entry in before}
-    return Intake([entry for entry in after if old.get(entry.number) != entry])
+
+
+def _has_changed(old: Entry | None, new: Entry) -> bool:
+    # A file that was only touched is no news.
+    return old is None or replace(old, modified_ns=new.modified_ns) != new
 
 
 def _place(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
@@ -127,7 +154,7 @@ def _place(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     The latter is sure only because this process holds the write lock.
     """
     row = connection.execute(
-        f"""SELECT (SELECT coalesce(max(number), 0) + 1 FROM {ledger.LEDGER}),
+        f"""SELECT (SELECT coalesce(max(number), 0) + 1 FROM {LEDGER}),
                    (SELECT max(snapshot_id) + 1 FROM ducklake_snapshots('lake'))"""
     ).fetchone()
     assert row is not None
@@ -177,10 +204,9 @@ def _move_rows(
     ended = [delivery for delivery in had if delivery not in has]
     if ended:
         rows.delete(connection, this.contract, ended)
-    new = {Path(entry.path): delivery for delivery, entry in has.items() if delivery not in had}
-    headers = {path: contents[path].header for path in new}
+    new = [Path(entry.path) for delivery, entry in has.items() if delivery not in had]
     counts = {sha: (entry.rows_raw, entry.rows_quarantined) for sha, entry in had.items()}
-    counts |= rows.insert(connection, this.contract, new, headers, this.now)
+    counts |= rows.insert(connection, this.contract, {p: contents[p] for p in new}, this.now)
     return [_counted(entry, counts) for entry in after]
 
 

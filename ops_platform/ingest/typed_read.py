@@ -1,14 +1,21 @@
 """The SQL that reads deliveries as the contract says: typed rows, and each row's faults."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from ops_platform.ingest.contract import Column, Contract
+from ops_platform.ingest.sql import literal, quoted
 
 # A share of the value: what a DOUBLE, in which both are compared, can't tell apart.
 EXACT = 1e-12
+FILE = "file of this row"
+PLAIN_NUMBER = r"^\s*[+-]?[0-9]*\.?[0-9]*\s*$"
+INTEGERS = ("BIGINT", "INTEGER", "SMALLINT")
+# An offset from UTC, and what is finer than a microsecond: a cast to TIMESTAMP drops both.
+LOST_IN_TIMESTAMP = r":[0-9]{2}(\.[0-9]+)?\s*[+-][0-9]|\.[0-9]{6}[0-9]*[1-9]"
 
 
 @dataclass(frozen=True)
@@ -20,13 +27,13 @@ class Fault:
 
 
 def read_text(contract: Contract, header: Sequence[str], paths: Sequence[Path]) -> str:
-    """A `read_csv` of the files, all columns as text, that keeps what it can't parse as rejects."""
+    """A `read_csv` of plain files, all columns as text, and the file of each row as FILE."""
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return (
         f"read_csv([{', '.join(literal(str(path)) for path in paths)}], "
-        f"columns = {{{columns}}}, header = true, auto_detect = false, filename = true, "
-        f"delim = {literal(contract.delimiter)}, quote = '\"', escape = '\"', "
-        "strict_mode = true, store_rejects = true)"
+        f"columns = {{{columns}}}, header = true, auto_detect = false, "
+        f"filename = {literal(FILE)}, delim = {literal(contract.delimiter)}, "
+        "quote = '\"', escape = '\"', strict_mode = true)"
     )
 
 
@@ -100,12 +107,26 @@ def _misfit(column: Column) -> str:
     if column.type == "VARCHAR":
         return "false"
     given, value = text(column.name), typed(column.name)
-    misfit = f"({given} IS NOT NULL AND {value} IS NULL)"
-    if column.type.startswith(("DECIMAL", "BIGINT", "INTEGER", "SMALLINT")):
-        # A cast rounds what does not fit (2.5 to 3): that would lose what was delivered.
-        lost = f"abs({value}::DOUBLE - TRY_CAST({given} AS DOUBLE))"
-        misfit += f" OR {lost} > {EXACT} * abs({value}::DOUBLE)"
-    return misfit
+    return f"({given} IS NOT NULL AND {value} IS NULL) OR {_lost(column, given, value)}"
+
+
+def _lost(column: Column, given: str, value: str) -> str:
+    """True where the cast drops a part of what was delivered, 2.5 made 3 say."""
+    if column.type.startswith("DECIMAL") or column.type in INTEGERS:
+        scale = re.search(r", ?(\d+)\)", column.type)
+        fits = rf"^\s*[+-]?[0-9]*(\.[0-9]{{0,{scale[1] if scale else 0}}}0*)?\s*$"
+        # Only what is written in another way, with an exponent say, is compared as a DOUBLE.
+        off = f"abs({value}::DOUBLE - TRY_CAST({given} AS DOUBLE))"
+        return (
+            f"CASE WHEN regexp_matches({given}, {literal(fits)}) THEN false "
+            f"WHEN regexp_matches({given}, {literal(PLAIN_NUMBER)}) THEN true "
+            f"ELSE {off} > {EXACT} * abs({value}::DOUBLE) END"
+        )
+    if column.type == "DATE":
+        return f"TRY_CAST({given} AS TIMESTAMP) <> {value}::TIMESTAMP"
+    if column.type == "TIMESTAMP":
+        return f"regexp_matches({given}, {literal(LOST_IN_TIMESTAMP)})"
+    return "false"
 
 
 def text(column: str) -> str:
@@ -116,13 +137,3 @@ def text(column: str) -> str:
 def typed(column: str) -> str:
     """The SQL name of a column's typed value, as its contract wants it."""
     return quoted(f"typed {column}")
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ops_platform.errors import LakeError
 from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import write_lock
 
 _own = sa.MetaData()
 PUBLISHED = sa.Table(
@@ -42,8 +43,17 @@ FILE_DIGEST = sa.Table(
     sa.Column("sha256", sa.String, nullable=False),
 )
 
+LAST_CHANGED = sa.Table(
+    "ops_last_changed",
+    _own,
+    sa.Column("table_id", sa.BigInteger, primary_key=True),
+    sa.Column("snapshot_id", sa.BigInteger, nullable=False),
+)
+
+# A renamed table has a row for each name: distinct.
 _FILES = """
-SELECT f.path AS file_path, f.path_is_relative AS file_relative, f.file_size_bytes AS bytes,
+SELECT DISTINCT f.path AS file_path, f.path_is_relative AS file_relative,
+       f.file_size_bytes AS bytes,
        t.path AS table_path, t.path_is_relative AS table_relative,
        s.path AS schema_path, s.path_is_relative AS schema_relative
 FROM {files} f
@@ -55,6 +65,9 @@ _LAST_CHANGED = """
 SELECT t.begin_snapshot AS changed FROM ducklake_table t WHERE t.table_id = :id
 UNION ALL SELECT begin_snapshot FROM ducklake_data_file WHERE table_id = :id
 UNION ALL SELECT end_snapshot FROM ducklake_data_file WHERE table_id = :id
+UNION ALL SELECT partial_max FROM ducklake_data_file WHERE table_id = :id
+UNION ALL SELECT begin_snapshot FROM ducklake_column WHERE table_id = :id
+UNION ALL SELECT end_snapshot FROM ducklake_column WHERE table_id = :id
 UNION ALL SELECT begin_snapshot FROM ducklake_delete_file WHERE table_id = :id
 UNION ALL SELECT end_snapshot FROM ducklake_delete_file WHERE table_id = :id
 """
@@ -74,19 +87,34 @@ class LakeFile:
     path: Path
     bytes: int
 
+    @property
+    def size(self) -> int | None:
+        """The bytes that lie there; None when there is no such file."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return None
+
 
 def prepare(lake: Lake) -> None:
     """Make our own tables in the catalog where they are missing (called by the writer)."""
     _own.create_all(lake.catalog)
 
 
-def head(lake: Lake) -> int:
-    """The newest snapshot id; raises LakeError when there is no lake."""
+def require(lake: Lake) -> None:
+    """Raise LakeError when there is no lake."""
     if not lake.exists:
         raise LakeError(f"there is no lake at {lake.home} yet: materialize raw/orders first")
+
+
+def head(lake: Lake) -> int:
+    """The newest snapshot id; raises LakeError when there is no lake."""
+    require(lake)
     with lake.catalog.connect() as connection:
         return int(
-            connection.execute(sa.text("SELECT max(snapshot_id) FROM ducklake_snapshot")).scalar_one()
+            connection.execute(
+                sa.text("SELECT max(snapshot_id) FROM ducklake_snapshot")
+            ).scalar_one()
         )
 
 
@@ -94,22 +122,45 @@ def last_changed(lake: Lake) -> dict[str, int]:
     """Each live table, as `schema.table`, with the id of the snapshot that last changed it."""
     if not lake.exists:
         return {}
+    return {name: changed for _, name, changed in _changes(lake)}
+
+
+def keep_last_changed(lake: Lake) -> None:
+    """Write down what `last_changed` says: the traces it reads go with upkeep, its answer stays."""
+    prepare(lake)
+    rows = [{"table_id": table, "snapshot_id": changed} for table, _, changed in _changes(lake)]
+    with lake.catalog.begin() as connection:
+        connection.execute(sa.delete(LAST_CHANGED))
+        if rows:
+            connection.execute(sa.insert(LAST_CHANGED), rows)
+
+
+def _changes(lake: Lake) -> list[tuple[int, str, int]]:
+    """Each live table's id, its name as `schema.table`, and the snapshot that last changed it."""
     with lake.catalog.connect() as connection:
-        return {
-            f"{schema}.{table}": max(
-                changed
-                for (changed,) in connection.execute(sa.text(_LAST_CHANGED), {"id": table_id})
-                if changed is not None
-            )
-            for schema, table, table_id in connection.execute(sa.text(_LIVE_TABLES)).all()
-        }
+        kept: dict[int, int] = {}
+        if sa.inspect(connection).has_table(LAST_CHANGED.name):
+            rows = connection.execute(sa.select(LAST_CHANGED))
+            kept = {row.table_id: row.snapshot_id for row in rows}
+        live = connection.execute(sa.text(_LIVE_TABLES)).all()
+        return [
+            (table, f"{row.schema_name}.{row.table_name}", _changed(connection, table, kept))
+            for row in live
+            for table in [int(str(row.table_id))]
+        ]
+
+
+def _changed(connection: sa.Connection, table_id: int, kept: Mapping[int, int]) -> int:
+    found = connection.execute(sa.text(_LAST_CHANGED), {"id": table_id}).all()
+    traces = [int(str(row.changed)) for row in found if row.changed is not None]
+    return max(kept.get(table_id, 0), *traces)
 
 
 def files(lake: Lake) -> list[LakeFile]:
     """Every data and delete file that any unexpired snapshot reads."""
     with lake.catalog.connect() as connection:
         rows = [
-            row._mapping
+            dict(row._mapping)
             for kind in ("ducklake_data_file", "ducklake_delete_file")
             for row in connection.execute(sa.text(_FILES.format(files=kind)))
         ]
@@ -163,11 +214,38 @@ def built_at(lake: Lake, name: str) -> int | None:
         ).scalar_one_or_none()
 
 
+def builds(lake: Lake) -> dict[str, int]:
+    """Every complete build with the snapshot that it left."""
+    with lake.catalog.connect() as connection:
+        return {row.name: row.snapshot_id for row in connection.execute(sa.select(BUILD))}
+
+
 def pin(lake: Lake, holder: str, snapshot: int) -> None:
-    """Keep `snapshot` from upkeep for `holder` (say `models/recommender@3`)."""
-    with lake.catalog.begin() as connection:
+    """Keep `snapshot` from upkeep for `holder` (say `models/recommender@3`).
+
+    Waits for the lock: upkeep, which holds it, either sees the pin or has ended before. Raises
+    LakeError when the snapshot has been expired.
+    """
+    with write_lock(lake), lake.catalog.begin() as connection:
+        require_snapshot(connection, snapshot)
         connection.execute(sa.delete(PIN).where(PIN.c.holder == holder))
         connection.execute(sa.insert(PIN).values(holder=holder, snapshot_id=snapshot))
+
+
+def unpin(lake: Lake, holder: str) -> None:
+    """Let go of what `holder` kept, so that upkeep may expire it."""
+    with lake.catalog.begin() as connection:
+        connection.execute(sa.delete(PIN).where(PIN.c.holder == holder))
+
+
+def require_snapshot(connection: sa.Connection, snapshot: int) -> None:
+    """Raise LakeError when upkeep has expired `snapshot`, or it never was."""
+    query = sa.text("SELECT count(*) FROM ducklake_snapshot WHERE snapshot_id = :id")
+    if not connection.execute(query, {"id": snapshot}).scalar_one():
+        raise LakeError(
+            f"the lake's snapshot {snapshot} is gone: upkeep expired it before anything kept it; "
+            "start again from the newest"
+        )
 
 
 def pins(lake: Lake) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import sqlalchemy as sa
 
+from ops_platform.errors import LakeError
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
@@ -17,40 +18,63 @@ LEDGER = "ledger.deliveries"
 def check(lake: Lake) -> list[str]:
     """Every fault found, in words; an empty list when the lake holds.
 
-    Each file is there with its size and digest, each table scans to the count that its files
-    state, and each delivery in the ledger has its rows in raw and quarantine, no more, no fewer.
+    The catalog is sound, each file is there with its size and digest, each table scans to the
+    count that its files state, and each delivery in the ledger has its rows in raw and
+    quarantine, no more, no fewer. Raises LakeError when there is no lake at all.
     """
     with write_lock(lake):
-        record_digests_of_present(lake)
-        faults = list(_file_faults(lake))
-        if faults:
-            return faults
-        connection = connect(lake)
-        try:
-            return [*_count_faults(lake, connection), *_ledger_faults(connection)]
-        except duckdb.Error as error:
-            return [f"a table can't be read: {error}"]
-        finally:
-            connection.close()
+        return faults(lake)
 
 
-def record_digests_of_present(lake: Lake) -> None:
-    """Record digests that a killed writer left out, unless a file is missing (a fault by itself)."""
-    catalog.prepare(lake)
-    if all(file.path.exists() for file in catalog.files(lake)):
+def faults(lake: Lake) -> list[str]:
+    """What `check` finds, for a caller that holds the lock."""
+    try:
+        found = _catalog_faults(lake)
+        if found:
+            return found
+        # What a killed writer, or a dbt run by hand, has left without a digest.
         record_digests(lake)
+        return list(_file_faults(lake)) or _row_faults(lake)
+    except LakeError as error:
+        return [str(error)]
+
+
+def _catalog_faults(lake: Lake) -> list[str]:
+    if not lake.exists:
+        if next(lake.data_path.rglob("*.parquet"), None) is None:
+            catalog.require(lake)
+        return [
+            f"{lake.catalog_name}: no catalog, though {lake.data_path} has data files; "
+            "restore it from a backup"
+        ]
+    if lake.catalog_url is not None:
+        return []
+    with lake.catalog.connect() as connection:
+        said = [str(row[0]) for row in connection.execute(sa.text("PRAGMA integrity_check(5)"))]
+    return [f"{lake.catalog_file}: {line}" for line in said if line != "ok"]
 
 
 def _file_faults(lake: Lake) -> Iterator[str]:
     with lake.catalog.connect() as connection:
         recorded = {row.path: row for row in connection.execute(sa.select(catalog.FILE_DIGEST))}
     for file in catalog.files(lake):
-        if not file.path.exists():
+        size = file.size
+        if size is None:
             yield f"{file.path}: missing; restore it from a backup"
-        elif file.path.stat().st_size != file.bytes:
-            yield f"{file.path}: {file.path.stat().st_size} bytes, {file.bytes} in the catalog"
-        elif file.name in recorded and sha256(file.path) != recorded[file.name].sha256:
+        elif size != file.bytes:
+            yield f"{file.path}: {size} bytes, {file.bytes} in the catalog"
+        elif sha256(file.path) != recorded[file.name].sha256:
             yield f"{file.path}: its SHA-256 is not the recorded one; restore it from a backup"
+
+
+def _row_faults(lake: Lake) -> list[str]:
+    connection = connect(lake)
+    try:
+        return [*_count_faults(lake, connection), *_ledger_faults(connection)]
+    except duckdb.Error as error:
+        return [f"a table can't be read: {error}"]
+    finally:
+        connection.close()
 
 
 _STATED = """
@@ -68,7 +92,7 @@ def _count_faults(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Iterator
     with lake.catalog.connect() as catalog_connection:
         stated = catalog_connection.execute(sa.text(_STATED)).all()
     for name, count in stated:
-        schema, table = name.split(".", 1)
+        schema, table = str(name).split(".", 1)
         # count(*) alone is answered from metadata; a column has to be read.
         columns = connection.execute(f'DESCRIBE "{schema}"."{table}"').fetchall()
         reads = ", ".join(f'count("{column[0]}")' for column in columns)
@@ -80,26 +104,38 @@ def _count_faults(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Iterator
 
 
 def _ledger_faults(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    if LEDGER not in tables(connection):
+    there = tables(connection)
+    sources = {name.removeprefix("raw.") for name in there if name.startswith("raw.")}
+    if LEDGER not in there:
+        if sources:
+            yield f"{LEDGER}: missing, though there is raw.{min(sources)}; restore a backup"
         return
-    held = f"SELECT * FROM {LEDGER} WHERE status IN ('taken', 'vanished')"
-    for (source,) in connection.execute(f"SELECT DISTINCT source FROM {LEDGER}").fetchall():
+    listed = connection.execute(f"SELECT DISTINCT source FROM {LEDGER}").fetchall()
+    for source in sorted(sources | {source for (source,) in listed}):
         for schema, column in (("raw", "rows_raw"), ("quarantine", "rows_quarantined")):
-            faults = connection.execute(
-                f"""
-                SELECT coalesce(l.sha256, r._delivery), coalesce(l.{column}, 0), coalesce(r.n, 0)
-                FROM (SELECT sha256, {column} FROM ({held}) WHERE source = ?) l
-                FULL JOIN (SELECT _delivery, count(*) AS n FROM {schema}."{source}"
-                           GROUP BY _delivery) r ON r._delivery = l.sha256
-                WHERE coalesce(l.{column}, 0) <> coalesce(r.n, 0)
-                """,
-                [source],
-            ).fetchall()
-            for delivery, stated, found in faults:
-                yield (
-                    f"{schema}.{source}: delivery {delivery[:12]} has {found} rows, "
-                    f"{stated} in the ledger"
-                )
+            if f"{schema}.{source}" in there:
+                yield from _delivery_faults(connection, source, schema, column)
+            else:
+                yield f"{schema}.{source}: missing, though the ledger has deliveries of it"
+
+
+def _delivery_faults(
+    connection: duckdb.DuckDBPyConnection, source: str, schema: str, column: str
+) -> Iterator[str]:
+    rows = connection.execute(
+        f"""
+        SELECT coalesce(l.sha256, r._delivery, 'NULL'), coalesce(l.{column}, 0), coalesce(r.n, 0)
+        FROM (SELECT sha256, {column} FROM {LEDGER}
+              WHERE source = ? AND status IN ('taken', 'vanished')) l
+        FULL JOIN (SELECT _delivery, count(*) AS n FROM {schema}."{source}"
+                   GROUP BY _delivery) r ON r._delivery = l.sha256
+        WHERE coalesce(l.{column}, 0) <> coalesce(r.n, 0)
+        ORDER BY ALL
+        """,
+        [source],
+    ).fetchall()
+    for sha, stated, found in rows:
+        yield f"{schema}.{source}: delivery {sha[:12]} has {found} rows, {stated} in the ledger"
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:

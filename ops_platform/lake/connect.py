@@ -20,15 +20,33 @@ def connect(
     if read_only and not lake.exists:
         raise LakeError(f"there is no lake at {lake.home} yet: materialize raw/orders first")
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
-    _load_extensions(connection, lake)
     try:
+        make_ready(connection, lake)
         attach(connection, lake, ALIAS, snapshot=snapshot, read_only=read_only)
         connection.execute(f"USE {ALIAS}")
     except duckdb.Error as error:
         connection.close()
-        where = "the Postgres catalog" if lake.catalog_url else lake.catalog_file
-        raise LakeError(f"the lake's catalog, {where}, can't be attached: {error}") from error
+        at = "" if snapshot is None else f" at snapshot {snapshot}"
+        raise LakeError(
+            f"the lake's catalog, {lake.catalog_name}, can't be attached{at}: {error}"
+        ) from error
     return connection
+
+
+def make_ready(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Load the extensions that the lake needs, and hand over the catalog's password."""
+    for name in ("ducklake", "sqlite" if lake.catalog_url is None else "postgres"):
+        try:
+            connection.load_extension(name)
+        except duckdb.IOException:
+            # The signed binary comes as a package: copied once to DuckDB's extension folder.
+            import_extension(name, con=connection)
+            connection.load_extension(name)
+    if lake.catalog_url is not None and lake.postgres[1] is not None:
+        # A secret lives in the connection, so the password is in no path, message or dbt log.
+        connection.execute(
+            f"CREATE OR REPLACE SECRET (TYPE postgres, PASSWORD {_literal(lake.postgres[1])})"
+        )
 
 
 def attach(
@@ -46,17 +64,6 @@ def attach(
     flags = ["READ_ONLY"] if read_only else []
     flags += [f"{name} {_literal(value)}" for name, value in options.items()]
     connection.execute(f"ATTACH {_literal(lake.attach_path)} AS {alias} ({', '.join(flags)})")
-
-
-def _load_extensions(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    names = ["ducklake", "sqlite" if lake.catalog_url is None else "postgres"]
-    for name in names:
-        try:
-            connection.load_extension(name)
-        except duckdb.IOException:
-            # The signed binary comes as a package: copied once to DuckDB's extension folder.
-            import_extension(name)
-            connection.load_extension(name)
 
 
 def _literal(value: str | int) -> str:

@@ -7,14 +7,17 @@ so the lock belongs to the process that writes. Commands that only read attach r
 import atexit
 import os
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
+from duckdb import DuckDBPyConnection
 
 from ops_platform.lake import catalog
+from ops_platform.lake.connect import make_ready
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.settings import Settings
@@ -32,12 +35,21 @@ class Plugin(BasePlugin):
         credentials = self.creds
         in_dagster = (credentials.config_options or {}).get("access_mode") == "READ_ONLY"
         if getattr(get_flags(), "WHICH", None) in WRITING and not in_dagster:
-            lake = Lake.at(Settings())
-            _held.enter_context(write_lock(lake))
-            if os.environ.get(SNAPSHOT_FILE):
-                atexit.register(_note_snapshot, lake, Path(os.environ[SNAPSHOT_FILE]))
+            _hold(Lake.at(Settings()))
         else:
             _read_only(credentials)
+
+    def configure_connection(self, conn: DuckDBPyConnection) -> None:
+        """Load the lake's extensions and hand over its password, before dbt attaches it."""
+        make_ready(conn, Lake.at(Settings()))
+
+
+@cache
+def _hold(lake: Lake) -> None:
+    # Once: dbt may make its adapter twice in a process, and would wait for itself.
+    _held.enter_context(write_lock(lake))
+    if os.environ.get(SNAPSHOT_FILE):
+        atexit.register(_note_snapshot, lake, Path(os.environ[SNAPSHOT_FILE]))
 
 
 def _note_snapshot(lake: Lake, file: Path) -> None:

@@ -16,7 +16,7 @@ def digest_rows(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     row = connection.execute(
         f"""
         SELECT count(*), sum(md5_number_lower(line)::HUGEINT), sum(md5_number_upper(line)::HUGEINT)
-        FROM (SELECT to_json(rows)::VARCHAR AS line FROM ({query}) AS rows)
+        FROM (SELECT to_json(ops_digested)::VARCHAR AS line FROM ({query}) AS ops_digested)
         """
     ).fetchone()
     return hashlib.sha256(repr((shape, row)).encode()).hexdigest()

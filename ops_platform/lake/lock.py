@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from filelock import FileLock, Timeout
 
-from ops_platform.errors import LakeBusyError
+from ops_platform.errors import LakeBusyError, LakeError
 from ops_platform.lake.location import Lake
 
 
@@ -37,7 +37,13 @@ def _file_lock(lake: Lake) -> Iterator[None]:
 def _advisory_lock(lake: Lake, url: str) -> Iterator[None]:
     key = int.from_bytes(hashlib.sha256(b"ops write lock").digest()[:8], signed=True)
     deadline = time.monotonic() + lake.lock_seconds
-    with psycopg.connect(url, autocommit=True) as connection:
+    try:
+        opened = psycopg.connect(url, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        raise LakeError(
+            f"the lake's catalog, {lake.catalog_name}, can't be reached: {error}"
+        ) from error
+    with opened as connection:
         while not _advisory_try(connection, key):
             if time.monotonic() > deadline:
                 raise _busy(lake)

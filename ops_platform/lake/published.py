@@ -71,8 +71,13 @@ def published_or_none(lake: Lake) -> Published | None:
 
 
 def publish(lake: Lake, pointer: Published) -> None:
-    """Move the pointer, atomically; under the lock, so that upkeep sees either or."""
+    """Move the pointer, atomically; under the lock, so that upkeep sees either or.
+
+    Raises LakeError when upkeep has expired what it is to point to.
+    """
     with write_lock(lake), lake.catalog.begin() as connection:
+        for snapshot in {pointer.snapshot, pointer.marts}:
+            catalog.require_snapshot(connection, snapshot)
         connection.execute(sa.delete(catalog.PUBLISHED))
         connection.execute(
             sa.insert(catalog.PUBLISHED).values(

@@ -45,7 +45,11 @@ def open_writer(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection that may write; only for a caller that holds the lock."""
     lake.data_path.mkdir(parents=True, exist_ok=True)
     connection = connect(lake, read_only=False)
-    catalog.prepare(lake)
+    try:
+        catalog.prepare(lake)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -86,15 +90,18 @@ def digest_new_files(lake: Lake) -> int:
 def record_digests(lake: Lake) -> int:
     """Record the SHA-256 of every file that has none yet, and forget files that are gone.
 
-    Returns the number of files read. Called while the files' pages are still in memory.
+    Returns the number of files read. Called while the files' pages are still in memory. A file
+    that is missing or has another size than the catalog says is left for `check` to report: the
+    write that calls this has been committed.
     """
+    catalog.prepare(lake)
     listed = {file.name: file for file in catalog.files(lake)}
     with lake.catalog.begin() as connection:
-        known = set(connection.execute(sa.select(catalog.FILE_DIGEST.c.path)).scalars())
+        known = {str(row.path) for row in connection.execute(sa.select(catalog.FILE_DIGEST))}
         new = [
-            {"path": file.name, "bytes": file.path.stat().st_size, "sha256": sha256(file.path)}
+            {"path": file.name, "bytes": file.bytes, "sha256": sha256(file.path)}
             for name, file in listed.items()
-            if name not in known
+            if name not in known and file.size == file.bytes
         ]
         if new:
             connection.execute(sa.insert(catalog.FILE_DIGEST), new)

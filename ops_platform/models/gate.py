@@ -95,8 +95,8 @@ def too_early(as_of: date, champion_as_of: date, shortest_days: int = 7) -> Verd
         promote=False,
         decision="too early",
         reason=(
-            f"The champion has learned from events up to {champion_as_of} and there are events "
-            f"up to {as_of}: too few days that neither has seen. "
+            f"Too early to judge: the champion has learned from events up to {champion_as_of}, "
+            f"and too few days that it has not seen lie between that and {as_of}. "
             f"Ask again when there are events up to {ready}."
         ),
         window_start=champion_as_of + timedelta(days=1),

@@ -53,9 +53,8 @@ def is_purchase(row: Row) -> bool:
 
 @pytest.fixture(scope="module")
 def orders(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """The clean lines of 120 days of a middling shop, in the order of the files."""
-    shop = Shop(customers=120, products=200, dirty_rate=0)
-    return read(write_orders(shop, tmp_path_factory.mktemp("orders")))
+    """The clean lines of the default shop, in the order of the files."""
+    return read(write_orders(Shop(dirty_rate=0), tmp_path_factory.mktemp("orders")))
 
 
 def test_same_shop_same_bytes(tmp_path: Path) -> None:
@@ -66,10 +65,13 @@ def test_same_shop_same_bytes(tmp_path: Path) -> None:
 
 
 def test_seeds_differ_on_every_day(tmp_path: Path) -> None:
-    one = content(write_orders(SMALL, tmp_path / "one"))
-    other = content(write_orders(replace(SMALL, seed=1), tmp_path / "other"))
+    paths = write_orders(SMALL, tmp_path / "one")
+    other_paths = write_orders(replace(SMALL, seed=1), tmp_path / "other")
+    one, other = content(paths), content(other_paths)
     assert one.keys() == other.keys()
     assert all(one[name] != other[name] for name in one)
+    codes, other_codes = ({row["StockCode"] for row in read(x)} for x in (paths, other_paths))
+    assert len(codes & other_codes) < len(codes) / 10
 
 
 def test_more_days_leave_the_earlier_files_as_they_are(tmp_path: Path) -> None:
@@ -135,13 +137,15 @@ def test_postage_is_paid_from_abroad_only(orders: list[Row]) -> None:
 def test_some_buy_as_guests(orders: list[Row]) -> None:
     share = sum(row["CustomerID"] == "" for row in orders) / len(orders)
     assert 0.05 < share < 0.4
-    thursdays = defaultdict(set)
+    thursdays: dict[date, set[str]] = defaultdict(set)
     for row in orders:
         day = datetime.fromisoformat(row["InvoiceDate"]).date()
         if row["CustomerID"] == "" and day.weekday() == 3:
             thursdays[day].add(row["InvoiceNo"])
-    # By chance, drawn anew each day.
-    assert len({len(invoices) for invoices in thursdays.values()}) >= 4
+    # Trade falls from Thursday to Thursday until spring; were chance the same each day, so would
+    # these.
+    counts = [len(invoices) for _, invoices in sorted(thursdays.items())]
+    assert counts != sorted(counts, reverse=True)
 
 
 def test_some_lines_stand_twice(orders: list[Row]) -> None:
@@ -173,8 +177,7 @@ def test_cancellations_take_back_what_the_customer_bought_before(orders: list[Ro
             assert int(row["Quantity"]) > 0
             bought[key] += int(row["Quantity"])
             last[key] = row["InvoiceDate"]
-    assert same_day > 10
-    assert later.total() > 10
+    assert 0.3 < same_day / (same_day + later.total()) < 0.6
     # What was due on a closed Saturday is brought on Sunday.
     assert later[6] > 1.4 * later.total() / 6
 
@@ -223,8 +226,8 @@ def test_products_have_a_season_of_their_own(tmp_path: Path) -> None:
         for half in (by_half[True], by_half[False])
     )
     ratios = [summer[thing] / winter[thing] for thing in winter]
-    assert min(ratios) < 0.75
-    assert max(ratios) > 1.33
+    assert min(ratios) < 0.8
+    assert max(ratios) > 1.25
 
 
 def test_customers_keep_a_rhythm_of_their_own(orders: list[Row]) -> None:
@@ -274,14 +277,14 @@ def ease(bought: np.ndarray, regularization: float = 50) -> np.ndarray:
     inverse = np.linalg.inv(bought.T @ bought + regularization * np.eye(bought.shape[1]))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    return bought @ weights
+    return np.asarray(bought @ weights)
 
 
 def test_personal_frequency_foretells_better_than_popularity(
     before_and_after: tuple[np.ndarray, np.ndarray],
 ) -> None:
     before, after = before_and_after
-    assert len(before) > 50
+    assert len(before) > 200
     popular = np.broadcast_to(before.sum(axis=0), before.shape)
     assert hit_rate(before, after) > 2.5 * hit_rate(popular, after)
     # Not by heart either: there is something left to recommend that was never bought.
@@ -297,7 +300,7 @@ def test_likeness_of_products_foretells_what_is_new_better_than_popularity(
     assert hit_rate(alike, after) > 1.5 * hit_rate(popular, after)
     new = after * (before == 0)
     unseen = [np.where(before == 0, score, -np.inf) for score in (alike, popular)]
-    assert hit_rate(unseen[0], new) > 1.3 * hit_rate(unseen[1], new)
+    assert hit_rate(unseen[0], new) > 1.4 * hit_rate(unseen[1], new)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""What a record of a delivered text file is, decided in one place for the engine and for people.
+
+The engine's reader and Python's `csv` agree on plain files: every line one record of as many
+fields as the header, quotes only around whole fields, one kind of line end. On all else they
+differ. DuckDB 1.5 drops an empty field too many without a word (`1,2,` read as two columns), takes
+a quote after a blank for one that opens a field (`1, "2,3"`), begins anew at the next line end
+after a quote that does not fit, and fails on mixed line ends. So the engine only ever reads plain
+files. Any other is read by `csv`, whose records it is that count; those of the right shape are
+handed on in a plain copy, and the others go to quarantine with their line.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT = csv.field_size_limit()
+_BLANK = (b"\n", b"\r\n")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as `csv` reads it: the physical line it begins on, its fields, how they break form.
+
+    `lines` is the number of physical lines that it takes.
+    """
+
+    line: int
+    lines: int
+    fields: list[str]
+    faults: tuple[str, ...]
+
+
+class PlainForm:
+    """Looks at the lines of a file, block by block, whether all of them are in plain form.
+
+    Parameters
+    ----------
+    columns, delimiter : what a record must have.
+    records : after all blocks, the number of records with the header's; blank lines are none.
+    """
+
+    def __init__(self, columns: int, delimiter: str) -> None:
+        """Begin with no line seen."""
+        self.columns, self.delimiter = columns, delimiter.encode()
+        self.records = 0
+        self._holds = True
+        self._ends: set[bytes] = set()
+        apart = re.escape(self.delimiter)
+        field = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"' + apart + rb"]*+)"
+        self._quoted = re.compile(field + rb"(?:%b%b){%d}" % (apart, field, columns - 1))
+
+    def look(self, lines: Sequence[bytes]) -> None:
+        """Look at the next lines, each with its end."""
+        if not self._holds:
+            return
+        block = b"".join(lines)
+        feeds, returns = block.count(b"\n"), block.count(b"\r")
+        self._ends |= {b"\r"} if returns else set()
+        self._ends |= {b"\n"} if returns < feeds else set()
+        written = [line for line in lines if line not in _BLANK]
+        self.records += len(written)
+        self._holds = (
+            returns == block.count(b"\r\n")
+            and len(self._ends) <= 1
+            # A blank line is no record, but the engine makes it one where there is one column.
+            and (self.columns > 1 or len(written) == len(lines))
+            and max(map(len, lines), default=0) <= LIMIT
+            and {line.count(self.delimiter) for line in written if b'"' not in line}
+            <= {self.columns - 1}
+            and all(
+                self._quoted.fullmatch(line.rstrip(b"\r\n")) for line in written if b'"' in line
+            )
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether every line so far is in plain form."""
+        return self._holds
+
+
+def read(path: Path, header: Sequence[str], delimiter: str) -> Iterator[Record]:
+    """The records after the header, blank lines left out; raises csv.Error on an endless field."""
+    line, seen = 1, list[str]()
+
+    def physical_lines() -> Iterator[str]:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for text in file:
+                seen.append(text)
+                yield text
+
+    for number, fields in enumerate(csv.reader(physical_lines(), delimiter=delimiter)):
+        text, lines = "".join(seen), len(seen)
+        seen.clear()
+        if number and fields:
+            yield Record(line, lines, fields, _faults(text, fields, header, delimiter))
+        line += lines
+
+
+def _faults(text: str, fields: list[str], header: Sequence[str], delimiter: str) -> tuple[str, ...]:
+    found = []
+    if '"' in text:
+        try:
+            list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            unclosed = "unexpected end" in str(error)
+            found.append("a quote is never closed" if unclosed else "text after a closing quote")
+    if len(fields) != len(header):
+        found.append(f"{len(fields)} fields, the header has {len(header)}")
+    return tuple(f"can't be parsed: {fault}" for fault in found)
+
+
+def why_refused(records: Iterator[Record]) -> tuple[int, str | None]:
+    """The number of records, and why a file must be refused whole, if it must.
+
+    A quote that is never closed makes all that follows one record; unless that is only the last
+    line, a file cut off, nobody can tell how many records were lost in it.
+    """
+    count = 0
+    try:
+        for record in records:
+            count += 1
+            if record.lines > 1 and any("never closed" in fault for fault in record.faults):
+                return count, (
+                    f"the quote that opens in line {record.line} is never closed, "
+                    f"and {record.lines - 1} more lines follow: mend it and deliver again"
+                )
+    except csv.Error as error:
+        return count, f"a field is too long after {count} records: {error}; is a quote not closed?"
+    return count, None
+
+
+def write_plain(
+    records: Iterator[Record], header: Sequence[str], delimiter: str, path: Path
+) -> list[Record]:
+    """Write the records of good form to `path` in plain form; returns the others."""
+    broken = []
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(header)
+        for record in records:
+            if record.faults:
+                broken.append(record)
+            else:
+                writer.writerow(record.fields)
+    return broken

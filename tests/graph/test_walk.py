@@ -1,0 +1,159 @@
+"""The walk from order files to a champion, by the commands that users have.
+
+The tests share one platform and go on from what the one before them left, in the file's order.
+"""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from ops_platform.ingest import ledger
+from ops_platform.lake import catalog
+from ops_platform.lake.check import check
+from ops_platform.lake.connect import connect
+from ops_platform.lake.digest import digest_rows
+from ops_platform.lake.published import published
+from ops_platform.models.registry import Registry
+from ops_platform.models.training import read_training_set
+
+pytestmark = pytest.mark.graph
+
+
+def _digests(platform, *tables):
+    connection = connect(platform.lake)
+    try:
+        return {table: digest_rows(connection, f"SELECT * FROM {table}") for table in tables}
+    finally:
+        connection.close()
+
+
+def _registry(platform):
+    settings = platform.settings
+    return Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+
+
+def test_every_delivered_record_is_in_raw_or_in_quarantine(platform):
+    records = 0
+    for path in platform.orders.glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            records += sum(1 for _ in csv.reader(file)) - 1
+
+    state = platform.status()
+
+    assert state["rows_delivered"] == records
+    assert state["rows_raw"] + state["rows_quarantined"] == records
+    assert state["rows_quarantined"] > 0
+    assert state["deliveries"] == len(list(platform.orders.glob("*.csv")))
+
+
+def test_the_champion_beats_both_baselines_and_states_its_window(platform):
+    champion = platform.status()["models"]["recommender"]
+
+    assert champion["version"] == 1
+    assert champion["decision"] == "first"
+    assert champion["ndcg_at_20"] > champion["popularity_ndcg_at_20"]
+    assert champion["ndcg_at_20"] > champion["personal_frequency_ndcg_at_20"]
+    assert champion["window"]["start"] < champion["window"]["end"] == champion["as_of"]
+
+
+def test_a_version_records_what_it_was_made_of(platform):
+    rows = read_training_set(platform.lake)
+    tags = _registry(platform).champion("recommender").tags
+
+    assert tags["training_set"] == rows.digest
+    assert int(tags["snapshot"]) == published(platform.lake).snapshot
+    assert int(tags["snapshot"]) in catalog.pins(platform.lake).values()
+    assert tags["seed"] == "0"
+    assert json.loads(tags["verdict"])["decision"] == "first"
+
+
+def test_the_same_command_again_changes_nothing(platform):
+    tables = ("raw.orders", "quarantine.orders", "ledger.deliveries", "marts.fct_interactions")
+    before, head = _digests(platform, *tables), catalog.head(platform.lake)
+
+    done = platform.materialize()
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert catalog.head(platform.lake) == head
+    assert _digests(platform, *tables) == before
+    assert _registry(platform).newest("recommender").version == 1
+
+
+def test_recommendations_come_beside_what_was_bought(platform):
+    done = platform.run("ops", "recommend", "--examples", "2", "-k", "5", "--json")
+
+    assert done.returncode == 0, done.stderr
+    advices = json.loads(done.stdout)
+    assert len(advices) == 2
+    for advice in advices:
+        assert advice["known"]
+        assert len(advice["recommended"]) == len(advice["bought"]) == 5
+
+
+def test_an_unknown_customer_gets_what_is_popular_and_a_word_that_says_so(platform):
+    done = platform.run("ops", "recommend", "nobody")
+
+    assert done.returncode == 0, done.stderr
+    assert "unknown to the model" in done.stdout
+
+
+def test_a_corrected_file_changes_only_its_own_rows_and_is_too_early_to_judge(platform):
+    path = sorted(platform.orders.glob("*.csv"))[5]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    others = f"SELECT * FROM raw.orders WHERE ordered_at::DATE <> DATE '{path.stem}'"
+    connection = connect(platform.lake)
+    before = digest_rows(connection, others)
+    connection.close()
+    path.write_text("".join(lines[:-3]), encoding="utf-8")
+
+    done = platform.materialize()
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    connection = connect(platform.lake)
+    assert digest_rows(connection, others) == before
+    entries = [e for e in ledger.read(connection, "orders") if e.path == str(path)]
+    connection.close()
+    assert [entry.status for entry in entries] == ["replaced", "taken"]
+    assert entries[1].records == len(lines) - 4
+    assert _registry(platform).newest("recommender").version == 1
+    assert "too early" in done.stderr + done.stdout
+    assert check(platform.lake) == []
+
+
+def test_a_failing_mart_test_leaves_the_published_snapshot_where_it_was(platform, tmp_path):
+    project = tmp_path / "dbt_project"
+    shutil.copytree(platform.settings.dbt_project, project)
+    (project / "tests" / "nobody_buys.sql").write_text(
+        "select * from {{ ref('fct_interactions') }}", encoding="utf-8"
+    )
+    before = published(platform.lake)
+
+    done = platform.run(
+        "dagster", "asset", "materialize", "-m", "ops_platform.definitions", "--select", "*",
+        OPS_DBT_PROJECT=str(project),
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "nobody_buys" in done.stderr + done.stdout
+    assert published(platform.lake) == before
+
+    healed = platform.materialize()
+
+    assert healed.returncode == 0, healed.stderr[-3000:]
+    assert published(platform.lake).snapshot > before.snapshot
+    assert check(platform.lake) == []
+
+
+def test_a_refused_delivery_does_not_stop_the_others(platform):
+    (platform.orders / "2024-03-20.csv").write_text("InvoiceNo,StockCode\n1,2\n", encoding="utf-8")
+    rows = platform.status()["rows_raw"]
+
+    done = platform.materialize()
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = platform.status()
+    assert state["rows_raw"] == rows
+    assert [t["status"] for t in state["sources"]["orders"]["troubled"]] == ["refused"]
+    assert "missing column" in state["sources"]["orders"]["troubled"][0]["reason"]

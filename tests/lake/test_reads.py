@@ -1,0 +1,124 @@
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ops_platform.errors import LakeError
+from ops_platform.lake.connect import connect
+from ops_platform.lake.digest import digest_rows
+from ops_platform.lake.location import Lake
+from ops_platform.settings import Settings
+from tests.lake.conftest import read, run
+
+VALUES = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
+        st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=5)),
+        st.one_of(st.none(), st.floats(width=64)),
+    ),
+    max_size=8,
+)
+
+
+def digest(rows, threads=2, order=""):
+    connection = duckdb.connect(config={"threads": threads})
+    connection.execute("CREATE TABLE t (a INT, b VARCHAR, c DOUBLE)")
+    if rows:
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+    return digest_rows(connection, f"SELECT * FROM t {order}")
+
+
+@settings(deadline=None, max_examples=25)
+@given(VALUES, st.randoms(use_true_random=False))
+def test_the_digest_does_not_depend_on_the_order_of_rows(rows, random):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert digest(shuffled) == digest(rows)
+
+
+@settings(deadline=None, max_examples=25)
+@given(VALUES.filter(bool))
+def test_a_row_more_is_another_digest(rows):
+    assert digest([*rows, rows[0]]) != digest(rows)
+    assert digest(rows[1:]) != digest(rows)
+
+
+def test_the_digest_is_the_same_with_any_number_of_threads():
+    query = "SELECT range AS a, range / 7 AS b, (range * 31) % 1000 AS c FROM range(400000)"
+    found = set()
+    for threads in (1, 2, 4):
+        for order in ("", " ORDER BY c, a"):
+            with duckdb.connect(config={"threads": threads}) as connection:
+                found.add(digest_rows(connection, query + order))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "SELECT 1 AS a, 'x' AS other",
+        "SELECT 1::BIGINT AS a, 'x' AS b",
+        "SELECT 1 AS a, 'y' AS b",
+        "SELECT 1 AS a, NULL AS b",
+        "SELECT 'x' AS b, 1 AS a",
+    ],
+)
+def test_names_types_and_values_count(other):
+    connection = duckdb.connect()
+    assert digest_rows(connection, "SELECT 1 AS a, 'x' AS b") != digest_rows(connection, other)
+
+
+def test_a_column_called_rows_does_not_hide_the_others():
+    connection = duckdb.connect()
+    one, two = (digest_rows(connection, f"SELECT 1 AS rows, {n} AS b") for n in (1, 2))
+    assert one != two
+
+
+def test_near_numbers_differ():
+    connection = duckdb.connect()
+    one, two = (
+        digest_rows(connection, f"SELECT 12345678901234567890.{n}::DECIMAL(38, 3) AS a")
+        for n in ("123", "124")
+    )
+    assert one != two
+
+
+def test_a_pinned_read_stays_exact(lake):
+    pinned = run(lake, "CREATE TABLE t AS SELECT range AS a FROM range(1000)")
+    reader = connect(lake, snapshot=pinned)
+    before = digest_rows(reader, "FROM t")
+    run(lake, "DELETE FROM t WHERE a % 3 = 0")
+    run(lake, "UPDATE t SET a = -a")
+    run(lake, "INSERT INTO t SELECT range FROM range(10)")
+    run(lake, "ALTER TABLE t RENAME a TO b")
+    assert digest_rows(reader, "FROM t") == before
+    reader.close()
+    late = connect(lake, snapshot=pinned)
+    assert digest_rows(late, "FROM t") == before
+    late.close()
+    assert read(lake, "SELECT count(*) FROM t") == [(676,)]
+
+
+def test_a_snapshot_that_never_was_is_named(lake):
+    run(lake, "CREATE TABLE t AS SELECT 1 AS a")
+    with pytest.raises(LakeError, match="at snapshot 99"):
+        connect(lake, snapshot=99)
+
+
+def test_a_reader_can_not_write(lake):
+    run(lake, "CREATE TABLE t AS SELECT 1 AS a")
+    connection = connect(lake)
+    with pytest.raises(duckdb.Error, match="read-only"):
+        connection.execute("INSERT INTO t VALUES (2)")
+    connection.close()
+
+
+def test_a_password_shows_in_no_form_of_the_settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPS_CATALOG_URL", "postgresql://ops:hunter2@127.0.0.1:1/lake")
+    settings = Settings(home=tmp_path)
+    lake = Lake.at(settings)
+    assert "hunter2" not in f"{settings!r} {lake!r} {lake.attach_path} {lake.attach_options}"
+    monkeypatch.setenv("OPS_CATALOG_URL", "mysql://ops:hunter2@127.0.0.1:1/lake")
+    with pytest.raises(ValueError, match="must be a postgresql") as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
