@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from ops_platform.errors import LakeError
 from ops_platform.lake import catalog, catalog_copy
 from ops_platform.lake.check import faults
@@ -107,10 +105,7 @@ def _copy(lake: Lake, folders: Mapping[str, Path], target: Path) -> Manifest:
 
 
 def _copy_data(lake: Lake, target: Path) -> None:
-    with lake.catalog.connect() as connection:
-        recorded = {
-            row.path: row.sha256 for row in connection.execute(sa.select(catalog.FILE_DIGEST))
-        }
+    recorded = catalog.digests(lake)
     for file in catalog.files(lake):
         if Path(file.name).is_absolute():
             raise LakeError(f"{file.path} lies outside {lake.data_path}, so it can't be backed up")

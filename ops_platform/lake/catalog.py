@@ -4,72 +4,44 @@ DuckLake's tables are read as its specification (v1.0) lays them out; ours begin
 live in the same database and so are backed up with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import sqlalchemy as sa
+import duckdb
 
 from ops_platform.errors import LakeError
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
+from ops_platform.lake.session import session
 
-_own = sa.MetaData()
-PUBLISHED = sa.Table(
-    "ops_published",
-    _own,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("snapshot_id", sa.BigInteger, nullable=False),
-    sa.Column("marts_snapshot_id", sa.BigInteger, nullable=False),
-)
-BUILD = sa.Table(
-    "ops_build",
-    _own,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("snapshot_id", sa.BigInteger, nullable=False),
-    sa.Column("inputs", sa.String, nullable=False),
-)
-PIN = sa.Table(
-    "ops_pin",
-    _own,
-    sa.Column("holder", sa.String, primary_key=True),
-    sa.Column("snapshot_id", sa.BigInteger, nullable=False),
-)
-FILE_DIGEST = sa.Table(
-    "ops_file_digest",
-    _own,
-    sa.Column("path", sa.String, primary_key=True),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.String, nullable=False),
-)
-
-LAST_CHANGED = sa.Table(
-    "ops_last_changed",
-    _own,
-    sa.Column("table_id", sa.BigInteger, primary_key=True),
-    sa.Column("snapshot_id", sa.BigInteger, nullable=False),
+_OWN = (
+    "ops_published (snapshot_id BIGINT, marts_snapshot_id BIGINT)",
+    "ops_build (name VARCHAR PRIMARY KEY, snapshot_id BIGINT, inputs VARCHAR)",
+    "ops_pin (holder VARCHAR PRIMARY KEY, snapshot_id BIGINT)",
+    "ops_file_digest (path VARCHAR PRIMARY KEY, bytes BIGINT, sha256 VARCHAR)",
+    "ops_last_changed (table_id BIGINT PRIMARY KEY, snapshot_id BIGINT)",
 )
 
 # A renamed table has a row for each name: distinct.
 _FILES = """
-SELECT DISTINCT f.path AS file_path, f.path_is_relative AS file_relative,
-       f.file_size_bytes AS bytes,
-       t.path AS table_path, t.path_is_relative AS table_relative,
-       s.path AS schema_path, s.path_is_relative AS schema_relative
+SELECT DISTINCT f.file_size_bytes, f.path, f.path_is_relative, t.path, t.path_is_relative, s.path
 FROM {files} f
 JOIN ducklake_table t ON t.table_id = f.table_id
 JOIN ducklake_schema s ON s.schema_id = t.schema_id
 """
 
 _LAST_CHANGED = """
-SELECT t.begin_snapshot AS changed FROM ducklake_table t WHERE t.table_id = :id
-UNION ALL SELECT begin_snapshot FROM ducklake_data_file WHERE table_id = :id
-UNION ALL SELECT end_snapshot FROM ducklake_data_file WHERE table_id = :id
-UNION ALL SELECT partial_max FROM ducklake_data_file WHERE table_id = :id
-UNION ALL SELECT begin_snapshot FROM ducklake_column WHERE table_id = :id
-UNION ALL SELECT end_snapshot FROM ducklake_column WHERE table_id = :id
-UNION ALL SELECT begin_snapshot FROM ducklake_delete_file WHERE table_id = :id
-UNION ALL SELECT end_snapshot FROM ducklake_delete_file WHERE table_id = :id
+SELECT begin_snapshot AS changed FROM ducklake_table WHERE table_id = $id
+UNION ALL SELECT snapshot_id FROM ops_last_changed WHERE table_id = $id
+UNION ALL SELECT begin_snapshot FROM ducklake_data_file WHERE table_id = $id
+UNION ALL SELECT end_snapshot FROM ducklake_data_file WHERE table_id = $id
+UNION ALL SELECT partial_max FROM ducklake_data_file WHERE table_id = $id
+UNION ALL SELECT begin_snapshot FROM ducklake_column WHERE table_id = $id
+UNION ALL SELECT end_snapshot FROM ducklake_column WHERE table_id = $id
+UNION ALL SELECT begin_snapshot FROM ducklake_delete_file WHERE table_id = $id
+UNION ALL SELECT end_snapshot FROM ducklake_delete_file WHERE table_id = $id
 """
 
 _LIVE_TABLES = """
@@ -98,7 +70,9 @@ class LakeFile:
 
 def prepare(lake: Lake) -> None:
     """Make our own tables in the catalog where they are missing (called by the writer)."""
-    _own.create_all(lake.catalog)
+    with session(lake) as connection:
+        for table in _OWN:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
 
 
 def require(lake: Lake) -> None:
@@ -110,12 +84,7 @@ def require(lake: Lake) -> None:
 def head(lake: Lake) -> int:
     """The newest snapshot id; raises LakeError when there is no lake."""
     require(lake)
-    with lake.catalog.connect() as connection:
-        return int(
-            connection.execute(
-                sa.text("SELECT max(snapshot_id) FROM ducklake_snapshot")
-            ).scalar_one()
-        )
+    return int(_rows(lake, "SELECT max(snapshot_id) FROM ducklake_snapshot")[0][0])
 
 
 def last_changed(lake: Lake) -> dict[str, int]:
@@ -127,97 +96,96 @@ def last_changed(lake: Lake) -> dict[str, int]:
 
 def keep_last_changed(lake: Lake) -> None:
     """Write down what `last_changed` says: the traces it reads go with upkeep, its answer stays."""
-    prepare(lake)
-    rows = [{"table_id": table, "snapshot_id": changed} for table, _, changed in _changes(lake)]
-    with lake.catalog.begin() as connection:
-        connection.execute(sa.delete(LAST_CHANGED))
-        if rows:
-            connection.execute(sa.insert(LAST_CHANGED), rows)
+    rows = _changes(lake)
+    with session(lake) as connection:
+        connection.execute("DELETE FROM ops_last_changed")
+        for table_id, _, changed in rows:
+            connection.execute("INSERT INTO ops_last_changed VALUES (?, ?)", [table_id, changed])
 
 
 def _changes(lake: Lake) -> list[tuple[int, str, int]]:
     """Each live table's id, its name as `schema.table`, and the snapshot that last changed it."""
-    with lake.catalog.connect() as connection:
-        kept: dict[int, int] = {}
-        if sa.inspect(connection).has_table(LAST_CHANGED.name):
-            rows = connection.execute(sa.select(LAST_CHANGED))
-            kept = {row.table_id: row.snapshot_id for row in rows}
-        live = connection.execute(sa.text(_LIVE_TABLES)).all()
+    with session(lake) as connection:
+        live = connection.execute(_LIVE_TABLES).fetchall()
         return [
-            (table, f"{row.schema_name}.{row.table_name}", _changed(connection, table, kept))
-            for row in live
-            for table in [int(str(row.table_id))]
+            (table_id, f"{schema}.{table}", _changed(connection, table_id))
+            for schema, table, table_id in live
         ]
 
 
-def _changed(connection: sa.Connection, table_id: int, kept: Mapping[int, int]) -> int:
-    found = connection.execute(sa.text(_LAST_CHANGED), {"id": table_id}).all()
-    traces = [int(str(row.changed)) for row in found if row.changed is not None]
-    return max(kept.get(table_id, 0), *traces)
+def _changed(connection: duckdb.DuckDBPyConnection, table_id: int) -> int:
+    rows = connection.execute(_LAST_CHANGED, {"id": table_id}).fetchall()
+    return max(changed for (changed,) in rows if changed is not None)
 
 
 def files(lake: Lake) -> list[LakeFile]:
     """Every data and delete file that any unexpired snapshot reads."""
-    with lake.catalog.connect() as connection:
+    with session(lake) as connection:
         rows = [
-            dict(row._mapping)
+            row
             for kind in ("ducklake_data_file", "ducklake_delete_file")
-            for row in connection.execute(sa.text(_FILES.format(files=kind)))
+            for row in connection.execute(_FILES.format(files=kind)).fetchall()
         ]
-    return [_lake_file(lake, row) for row in rows]
+    return [_lake_file(lake, *row) for row in rows]
 
 
-def _lake_file(lake: Lake, row: Mapping[str, object]) -> LakeFile:
-    path = Path(str(row["file_path"]))
-    for level in ("table", "schema"):
-        if not row[f"{'file' if level == 'table' else 'table'}_relative"]:
-            break
-        path = Path(str(row[f"{level}_path"])) / path
+def _lake_file(
+    lake: Lake, size: int, file: str, relative: bool, table: str, in_schema: bool, schema: str
+) -> LakeFile:
+    path = Path(file)
+    if relative:
+        path = (Path(schema) / table if in_schema else Path(table)) / path
     path = lake.data_path / path
     name = path.relative_to(lake.data_path) if path.is_relative_to(lake.data_path) else path
-    return LakeFile(str(name), path, int(str(row["bytes"])))
+    return LakeFile(str(name), path, size)
+
+
+def digests(lake: Lake) -> dict[str, str]:
+    """The recorded SHA-256 of each file, by its name."""
+    return dict(_rows(lake, "SELECT path, sha256 FROM ops_file_digest"))
+
+
+def record(lake: Lake, new: Mapping[LakeFile, str], gone: Iterable[str]) -> None:
+    """Record the SHA-256 of new files, and forget those that are gone."""
+    with session(lake) as connection:
+        for name in gone:
+            connection.execute("DELETE FROM ops_file_digest WHERE path = ?", [name])
+        for file, sha256 in new.items():
+            connection.execute(
+                "INSERT INTO ops_file_digest VALUES (?, ?, ?)", [file.name, file.bytes, sha256]
+            )
 
 
 def build_is_current(lake: Lake, name: str, inputs: str, tables: list[str]) -> bool:
     """Whether `tables` stand as the build `name` left them, from these very inputs."""
-    if not lake.exists:
+    built = built_at(lake, name)
+    if built is None or build_inputs(lake, name) != inputs:
         return False
     changed = last_changed(lake)
-    with lake.catalog.connect() as connection:
-        row = connection.execute(sa.select(BUILD).where(BUILD.c.name == name)).one_or_none()
-    return (
-        row is not None
-        and row.inputs == inputs
-        and all(changed.get(table, row.snapshot_id + 1) <= row.snapshot_id for table in tables)
-    )
+    return all(changed.get(table, built + 1) <= built for table in tables)
 
 
 def build_inputs(lake: Lake, name: str) -> str:
     """What the last complete build `name` was made from; empty before the first."""
-    with lake.catalog.connect() as connection:
-        found = connection.execute(sa.select(BUILD.c.inputs).where(BUILD.c.name == name))
-        return found.scalar_one_or_none() or ""
+    rows = _own_rows(lake, "SELECT inputs FROM ops_build WHERE name = ?", [name])
+    return str(rows[0][0]) if rows else ""
 
 
 def record_build(lake: Lake, name: str, inputs: str, snapshot: int) -> None:
     """Remember that the build `name` made its tables, complete as of `snapshot`."""
-    with lake.catalog.begin() as connection:
-        connection.execute(sa.delete(BUILD).where(BUILD.c.name == name))
-        connection.execute(sa.insert(BUILD).values(name=name, snapshot_id=snapshot, inputs=inputs))
+    with session(lake) as connection:
+        connection.execute("DELETE FROM ops_build WHERE name = ?", [name])
+        connection.execute("INSERT INTO ops_build VALUES (?, ?, ?)", [name, snapshot, inputs])
 
 
 def built_at(lake: Lake, name: str) -> int | None:
     """The snapshot that the last complete build `name` left, or None."""
-    with lake.catalog.connect() as connection:
-        return connection.execute(
-            sa.select(BUILD.c.snapshot_id).where(BUILD.c.name == name)
-        ).scalar_one_or_none()
+    return builds(lake).get(name)
 
 
 def builds(lake: Lake) -> dict[str, int]:
     """Every complete build with the snapshot that it left."""
-    with lake.catalog.connect() as connection:
-        return {row.name: row.snapshot_id for row in connection.execute(sa.select(BUILD))}
+    return dict(_own_rows(lake, "SELECT name, snapshot_id FROM ops_build"))
 
 
 def pin(lake: Lake, holder: str, snapshot: int) -> None:
@@ -226,29 +194,63 @@ def pin(lake: Lake, holder: str, snapshot: int) -> None:
     Waits for the lock: upkeep, which holds it, either sees the pin or has ended before. Raises
     LakeError when the snapshot has been expired.
     """
-    with write_lock(lake), lake.catalog.begin() as connection:
+    with write_lock(lake), session(lake) as connection:
         require_snapshot(connection, snapshot)
-        connection.execute(sa.delete(PIN).where(PIN.c.holder == holder))
-        connection.execute(sa.insert(PIN).values(holder=holder, snapshot_id=snapshot))
+        connection.execute("DELETE FROM ops_pin WHERE holder = ?", [holder])
+        connection.execute("INSERT INTO ops_pin VALUES (?, ?)", [holder, snapshot])
 
 
 def unpin(lake: Lake, holder: str) -> None:
     """Let go of what `holder` kept, so that upkeep may expire it."""
-    with lake.catalog.begin() as connection:
-        connection.execute(sa.delete(PIN).where(PIN.c.holder == holder))
+    with write_lock(lake), session(lake) as connection:
+        connection.execute("DELETE FROM ops_pin WHERE holder = ?", [holder])
 
 
-def require_snapshot(connection: sa.Connection, snapshot: int) -> None:
+def pins(lake: Lake) -> dict[str, int]:
+    """Every holder of a snapshot with the id that it needs."""
+    return dict(_own_rows(lake, "SELECT holder, snapshot_id FROM ops_pin"))
+
+
+def require_snapshot(connection: duckdb.DuckDBPyConnection, snapshot: int) -> None:
     """Raise LakeError when upkeep has expired `snapshot`, or it never was."""
-    query = sa.text("SELECT count(*) FROM ducklake_snapshot WHERE snapshot_id = :id")
-    if not connection.execute(query, {"id": snapshot}).scalar_one():
+    query = "SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = ?"
+    if not connection.execute(query, [snapshot]).fetchall():
         raise LakeError(
             f"the lake's snapshot {snapshot} is gone: upkeep expired it before anything kept it; "
             "start again from the newest"
         )
 
 
-def pins(lake: Lake) -> dict[str, int]:
-    """Every holder of a snapshot with the id that it needs."""
-    with lake.catalog.connect() as connection:
-        return {row.holder: row.snapshot_id for row in connection.execute(sa.select(PIN))}
+def pointer(lake: Lake) -> tuple[int, int] | None:
+    """The published snapshot and that of its marts."""
+    rows = _own_rows(lake, "SELECT snapshot_id, marts_snapshot_id FROM ops_published")
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def move_pointer(lake: Lake, snapshot: int, marts: int) -> None:
+    """Publish these snapshots; only for a caller that holds the lock."""
+    with session(lake) as connection:
+        for needed in (snapshot, marts):
+            require_snapshot(connection, needed)
+        connection.execute("DELETE FROM ops_published")
+        connection.execute(
+            "INSERT INTO ops_published (snapshot_id, marts_snapshot_id) VALUES (?, ?)",
+            [snapshot, marts],
+        )
+
+
+def _rows(lake: Lake, query: str, values: Sequence[object] = ()) -> list[Any]:
+    with session(lake) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def _own_rows(lake: Lake, query: str, values: Sequence[object] = ()) -> list[Any]:
+    """Rows of a table of ours; none where no writer has made it yet."""
+    if not lake.exists:
+        return []
+    with session(lake) as connection:
+        there = connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'ops_published' "
+            "AND database_name = current_database()"
+        ).fetchall()
+        return connection.execute(query, values).fetchall() if there else []

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import duckdb
-import sqlalchemy as sa
 
 from ops_platform.errors import LakeError
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
+from ops_platform.lake.session import session
 from ops_platform.lake.write import record_digests, sha256
 
 LEDGER = "ledger.deliveries"
@@ -49,21 +49,22 @@ def _catalog_faults(lake: Lake) -> list[str]:
         ]
     if lake.catalog_url is not None:
         return []
-    with lake.catalog.connect() as connection:
-        said = [str(row[0]) for row in connection.execute(sa.text("PRAGMA integrity_check(5)"))]
-    return [f"{lake.catalog_file}: {line}" for line in said if line != "ok"]
+    with session(lake) as connection:
+        said = connection.execute(
+            "SELECT * FROM sqlite_query(current_database(), 'PRAGMA integrity_check(5)')"
+        ).fetchall()
+    return [f"{lake.catalog_file}: {line}" for (line,) in said if line != "ok"]
 
 
 def _file_faults(lake: Lake) -> Iterator[str]:
-    with lake.catalog.connect() as connection:
-        recorded = {row.path: row for row in connection.execute(sa.select(catalog.FILE_DIGEST))}
+    recorded = catalog.digests(lake)
     for file in catalog.files(lake):
         size = file.size
         if size is None:
             yield f"{file.path}: missing; restore it from a backup"
         elif size != file.bytes:
             yield f"{file.path}: {size} bytes, {file.bytes} in the catalog"
-        elif sha256(file.path) != recorded[file.name].sha256:
+        elif sha256(file.path) != recorded[file.name]:
             yield f"{file.path}: its SHA-256 is not the recorded one; restore it from a backup"
 
 
@@ -89,10 +90,10 @@ WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL
 
 
 def _count_faults(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    with lake.catalog.connect() as catalog_connection:
-        stated = catalog_connection.execute(sa.text(_STATED)).all()
+    with session(lake) as catalog_connection:
+        stated = catalog_connection.execute(_STATED).fetchall()
     for name, count in stated:
-        schema, table = str(name).split(".", 1)
+        schema, table = name.split(".", 1)
         # count(*) alone is answered from metadata; a column has to be read.
         columns = connection.execute(f'DESCRIBE "{schema}"."{table}"').fetchall()
         reads = ", ".join(f'count("{column[0]}")' for column in columns)

@@ -1,10 +1,10 @@
 """Connections to the lake: readers, pinned to a snapshot or at the head, and the one writer."""
 
 import duckdb
-from duckdb_extensions import import_extension
 
 from ops_platform.errors import LakeError
 from ops_platform.lake.location import Lake
+from ops_platform.lake.session import literal, load_extension, reach_catalog
 
 ALIAS = "lake"
 
@@ -35,18 +35,8 @@ def connect(
 
 def make_ready(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """Load the extensions that the lake needs, and hand over the catalog's password."""
-    for name in ("ducklake", "sqlite" if lake.catalog_url is None else "postgres"):
-        try:
-            connection.load_extension(name)
-        except duckdb.IOException:
-            # The signed binary comes as a package: copied once to DuckDB's extension folder.
-            import_extension(name, con=connection)
-            connection.load_extension(name)
-    if lake.catalog_url is not None and lake.postgres[1] is not None:
-        # A secret lives in the connection, so the password is in no path, message or dbt log.
-        connection.execute(
-            f"CREATE OR REPLACE SECRET (TYPE postgres, PASSWORD {_literal(lake.postgres[1])})"
-        )
+    load_extension(connection, "ducklake")
+    reach_catalog(connection, lake.postgres if lake.catalog_url else None)
 
 
 def attach(
@@ -62,9 +52,5 @@ def attach(
     if snapshot is not None:
         options["SNAPSHOT_VERSION"] = snapshot
     flags = ["READ_ONLY"] if read_only else []
-    flags += [f"{name} {_literal(value)}" for name, value in options.items()]
-    connection.execute(f"ATTACH {_literal(lake.attach_path)} AS {alias} ({', '.join(flags)})")
-
-
-def _literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+    flags += [f"{name} {literal(value)}" for name, value in options.items()]
+    connection.execute(f"ATTACH {literal(lake.attach_path)} AS {alias} ({', '.join(flags)})")

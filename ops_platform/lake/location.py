@@ -5,10 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 import psycopg
-import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ops_platform.errors import LakeError
+from ops_platform.lake.session import session
 from ops_platform.settings import Settings
 
 
@@ -50,15 +50,24 @@ class Lake:
         """Whether a first write has made the catalog; raises LakeError when it can't be reached."""
         if self.catalog_url is None and not self.catalog_file.exists():
             return False
-        # A first write that was killed leaves a catalog without DuckLake's tables.
-        return sqlalchemy.inspect(self.catalog).has_table("ducklake_snapshot")
+        with session(self) as catalog:
+            # A first write that was killed leaves a catalog without DuckLake's tables.
+            return bool(
+                catalog.execute(
+                    "SELECT 1 FROM duckdb_tables() WHERE table_name = 'ducklake_snapshot' "
+                    "AND database_name = current_database()"
+                ).fetchall()
+            )
+
+    @property
+    def catalog_path(self) -> str:
+        """What DuckDB attaches as the catalog database, without the password: it gets logged."""
+        return str(self.catalog_file) if self.catalog_url is None else self.postgres[0]
 
     @property
     def attach_path(self) -> str:
-        """What DuckDB attaches: `ducklake:<catalog>`, without the password, for it gets logged."""
-        if self.catalog_url is None:
-            return f"ducklake:sqlite:{self.catalog_file}"
-        return f"ducklake:postgres:{self.postgres[0]}"
+        """What DuckDB attaches as the lake: `ducklake:<kind>:<catalog>`."""
+        return f"ducklake:{'postgres' if self.catalog_url else 'sqlite'}:{self.catalog_path}"
 
     @cached_property
     def postgres(self) -> tuple[str, str | None]:
@@ -90,26 +99,3 @@ class Lake:
         if self.catalog_url is None:
             options |= {"META_JOURNAL_MODE": "WAL", "META_BUSY_TIMEOUT": 5000}
         return options
-
-    @cached_property
-    def catalog(self) -> sqlalchemy.Engine:
-        """The catalog database, for what DuckLake's own functions do not tell."""
-        if self.catalog_url is None:
-            url = sqlalchemy.URL.create("sqlite", database=str(self.catalog_file))
-            engine = sqlalchemy.create_engine(
-                url, connect_args={"timeout": 5}, poolclass=sqlalchemy.NullPool
-            )
-        else:
-            engine = sqlalchemy.create_engine(
-                "postgresql+psycopg://",
-                # A Postgres that is gone is an error within seconds, not after minutes.
-                creator=lambda: psycopg.connect(self.catalog_url or "", connect_timeout=10),
-                poolclass=sqlalchemy.NullPool,
-            )
-        sqlalchemy.event.listen(engine, "handle_error", self._in_our_words, retval=True)
-        return engine
-
-    def _in_our_words(self, context: sqlalchemy.engine.ExceptionContext) -> LakeError:
-        return LakeError(
-            f"the lake's catalog, {self.catalog_name}, refuses: {context.original_exception}"
-        )

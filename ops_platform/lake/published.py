@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import duckdb
-import sqlalchemy as sa
 
 from ops_platform.errors import BlockedError, NotPublishedError
 from ops_platform.lake import catalog
@@ -61,13 +60,8 @@ def published(lake: Lake) -> Published:
 
 def published_or_none(lake: Lake) -> Published | None:
     """The published snapshot, or None before the first."""
-    if not lake.exists:
-        return None
-    with lake.catalog.connect() as connection:
-        if not sa.inspect(connection).has_table(catalog.PUBLISHED.name):
-            return None
-        row = connection.execute(sa.select(catalog.PUBLISHED)).one_or_none()
-    return None if row is None else Published(row.snapshot_id, row.marts_snapshot_id)
+    pointer = catalog.pointer(lake)
+    return None if pointer is None else Published(*pointer)
 
 
 def publish(lake: Lake, pointer: Published) -> None:
@@ -75,15 +69,8 @@ def publish(lake: Lake, pointer: Published) -> None:
 
     Raises LakeError when upkeep has expired what it is to point to.
     """
-    with write_lock(lake), lake.catalog.begin() as connection:
-        for snapshot in {pointer.snapshot, pointer.marts}:
-            catalog.require_snapshot(connection, snapshot)
-        connection.execute(sa.delete(catalog.PUBLISHED))
-        connection.execute(
-            sa.insert(catalog.PUBLISHED).values(
-                id=1, snapshot_id=pointer.snapshot, marts_snapshot_id=pointer.marts
-            )
-        )
+    with write_lock(lake):
+        catalog.move_pointer(lake, pointer.snapshot, pointer.marts)
 
 
 def require(connection: duckdb.DuckDBPyConnection, checks: list[BlockingCheck]) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from ops_platform.errors import LakeError
 from ops_platform.lake import catalog_copy
 from ops_platform.lake.backup import MANIFEST, Manifest, catalog_name, copy_file
@@ -156,11 +154,9 @@ def _replace_prefixes(
 
 
 def _move_in(source: Path, lake: Lake, staged: Mapping[Path, Path]) -> list[Path]:
-    dump, away = lake.home / ".catalog.restoring", _free(lake.home / f"catalog{ASIDE}")
+    dump = lake.home / ".catalog.restoring"
     copy_file(source / catalog_name(lake), dump)
-    if lake.catalog_url is None:
-        catalog_copy.point_at(sa.create_engine(f"sqlite:///{dump}"), lake.data_path)
-    aside = _catalog_aside(lake, away)
+    aside = _catalog_aside(lake, _free(lake.home / f"catalog{ASIDE}"))
     for place, folder in staged.items():
         if place.exists():
             aside.append(place.rename(_free(place.with_name(place.name + ASIDE))))
@@ -169,8 +165,8 @@ def _move_in(source: Path, lake: Lake, staged: Mapping[Path, Path]) -> list[Path
         dump.rename(lake.catalog_file)
     else:
         catalog_copy.load(lake, dump)
-        catalog_copy.point_at(lake.catalog, lake.data_path)
         dump.unlink()
+    catalog_copy.point_at(lake)
     return aside
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import duckdb
-import sqlalchemy as sa
 
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -96,23 +95,15 @@ def record_digests(lake: Lake) -> int:
     """
     catalog.prepare(lake)
     listed = {file.name: file for file in catalog.files(lake)}
-    with lake.catalog.begin() as connection:
-        known = {str(row.path) for row in connection.execute(sa.select(catalog.FILE_DIGEST))}
-        new = [
-            {"path": file.name, "bytes": file.bytes, "sha256": sha256(file.path)}
-            for name, file in listed.items()
-            if name not in known and file.size == file.bytes
-        ]
-        if new:
-            connection.execute(sa.insert(catalog.FILE_DIGEST), new)
-        gone = [{"gone": name} for name in known - listed.keys()]
-        if gone:
-            connection.execute(
-                sa.delete(catalog.FILE_DIGEST).where(
-                    catalog.FILE_DIGEST.c.path == sa.bindparam("gone")
-                ),
-                gone,
-            )
+    known = catalog.digests(lake).keys()
+    new = {
+        file: sha256(file.path)
+        for name, file in listed.items()
+        if name not in known and file.size == file.bytes
+    }
+    gone = known - listed.keys()
+    if new or gone:
+        catalog.record(lake, new, gone)
     return len(new)
 
 

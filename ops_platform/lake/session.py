@@ -1,0 +1,93 @@
+"""Transactions on the catalog database itself, by the same libraries that DuckLake uses.
+
+Never by Python's `sqlite3`. Two SQLite libraries in one process don't know of each other's locks:
+the one that closes the file frees the other's POSIX locks and removes its write-ahead log, and a
+commit can be lost (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING
+
+import duckdb
+from duckdb_extensions import import_extension
+
+from ops_platform.errors import LakeError
+
+if TYPE_CHECKING:
+    from ops_platform.lake.location import Lake
+
+_numbers = count()
+
+
+@contextmanager
+def session(lake: "Lake") -> Iterator[duckdb.DuckDBPyConnection]:
+    """One transaction of the catalog, its tables in reach by their bare names.
+
+    Raises LakeError when the catalog can't be reached or refuses.
+    """
+    name = f"catalog_{next(_numbers)}"
+    cursor = _engine(lake.postgres if lake.catalog_url else None).cursor()
+    try:
+        # Attached anew each time: DuckDB remembers which tables an attached Postgres has.
+        cursor.execute(f"ATTACH {literal(lake.catalog_path)} AS {name} ({_options(lake)})")
+        try:
+            cursor.execute(f"USE {name}")
+            cursor.begin()
+            yield cursor
+            cursor.commit()
+        finally:
+            _leave(cursor, name)
+    except duckdb.Error as error:
+        raise LakeError(f"the lake's catalog, {lake.catalog_name}, refuses: {error}") from error
+    finally:
+        cursor.close()
+
+
+def _options(lake: "Lake") -> str:
+    if lake.catalog_url is not None:
+        return "TYPE postgres"
+    return "TYPE sqlite, JOURNAL_MODE 'WAL', BUSY_TIMEOUT 5000"
+
+
+def _leave(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+    with suppress(duckdb.TransactionException):
+        # After a commit, or one that failed, there is none to roll back.
+        cursor.rollback()
+    cursor.execute("USE memory")
+    cursor.execute(f"DETACH {name}")
+
+
+@cache
+def _engine(postgres: tuple[str, str | None] | None) -> duckdb.DuckDBPyConnection:
+    engine = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+    reach_catalog(engine, postgres)
+    return engine
+
+
+def reach_catalog(
+    connection: duckdb.DuckDBPyConnection, postgres: tuple[str, str | None] | None
+) -> None:
+    """Load the catalog's extension, and hand over the password of a Postgres one."""
+    load_extension(connection, "sqlite" if postgres is None else "postgres")
+    if postgres is not None and postgres[1] is not None:
+        # A secret lives in the connection, so the password is in no path, message or dbt log.
+        connection.execute(
+            f"CREATE OR REPLACE SECRET (TYPE postgres, PASSWORD {literal(postgres[1])})"
+        )
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension; its signed binary comes as a package and is copied once, not fetched."""
+    try:
+        connection.load_extension(name)
+    except duckdb.IOException:
+        import_extension(name, con=connection)
+        connection.load_extension(name)
+
+
+def literal(value: str | int) -> str:
+    """A value as SQL."""
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
