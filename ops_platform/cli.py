@@ -222,7 +222,7 @@ def lake_upkeep(as_json: Json = False) -> None:
     from ops_platform.lake.upkeep import upkeep
 
     with _working("keeping the lake") as settings:
-        report = upkeep(Lake.at(settings), settings.now(), settings.snapshot_days)
+        report = upkeep(Lake.at(settings), settings.snapshot_days)
     if as_json:
         _print_json(asdict(report))
         return
@@ -240,7 +240,7 @@ def lake_backup(folder: Folder) -> None:
     from ops_platform.lake.location import Lake
 
     with _working("backing up") as settings:
-        backup(Lake.at(settings), settings.home, folder)
+        backup(Lake.at(settings), settings.backed_up_folders, folder)
     console.print(f"backed up to {folder}")
 
 
@@ -252,9 +252,11 @@ def lake_restore(
     ] = False,
 ) -> None:
     """Put a backup in place, once each of its files has its digest."""
-    from ops_platform.lake.backup import restore
     from ops_platform.lake.location import Lake
+    from ops_platform.lake.restore import restore
 
     with _working("restoring") as settings:
-        restore(Lake.at(settings), settings.home, folder, overwrite=overwrite)
+        aside = restore(folder, Lake.at(settings), settings.backed_up_folders, overwrite=overwrite)
     console.print(f"restored from {folder}")
+    for place in aside:
+        console.print(f"what was there is now {place}")

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         return None if self.mlflow_uri else self.home / "mlflow" / "artifacts"
 
     @cached_property
+    def backed_up_folders(self) -> dict[str, Path]:
+        """What a backup holds beside the lake: the embedded registry and the releases."""
+        return {name: self.home / name for name in ("mlflow", "releases")}
+
+    @cached_property
     def simulated_sources(self) -> Path:
         """Where the simulated shop writes, the source where none is configured."""
         return self.home / "simulated"

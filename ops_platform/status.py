@@ -51,9 +51,7 @@ def _source(lake: Lake, contract: Contract) -> dict[str, Any]:
     try:
         entries = ledger.read(connection, contract.name)
         counts = [
-            connection.execute(
-                f"SELECT count(*) FROM {schema}.{quoted(contract.name)}"
-            ).fetchone()
+            connection.execute(f"SELECT count(*) FROM {schema}.{quoted(contract.name)}").fetchone()
             for schema in ("raw", "quarantine")
         ]
     finally:

@@ -35,7 +35,9 @@ def newest_day(lake: Lake) -> date:
     return day
 
 
-def query(connection: duckdb.DuckDBPyConnection, view: FeatureView, as_of: date, database: str) -> str:
+def query(
+    connection: duckdb.DuckDBPyConnection, view: FeatureView, as_of: date, database: str
+) -> str:
     """The view's SQL as of a day, on the marts of an attached `database`."""
     backend = ibis.duckdb.from_connection(connection)
     mart = backend.table(view.mart, database=(database, "marts"))

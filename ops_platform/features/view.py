@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -48,11 +49,14 @@ class FeatureView:
     @property
     def version(self) -> str:
         """SHA-256 of the file that defines the view."""
-        return hashlib.sha256(inspect.getsource(inspect.getmodule(self.expression)).encode()).hexdigest()  # type: ignore[arg-type]
+        return hashlib.sha256(Path(inspect.getfile(self.expression)).read_bytes()).hexdigest()
 
 
 def find_views() -> list[FeatureView]:
     """Every view in `features/views/`, by name."""
     package: Any = import_module("ops_platform.features.views")
-    modules = [import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    modules = [
+        import_module(f"{package.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(package.__path__)
+    ]
     return sorted((module.VIEW for module in modules), key=lambda view: str(view.name))

@@ -124,7 +124,13 @@ def _standard_faults(document: Any) -> Iterator[tuple[Where, str]]:
     for error in sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path))):
         # Of alternatives (anyOf, oneOf) the deepest fault is the one that the author made.
         best = jsonschema.exceptions.best_match([error])
-        yield tuple(best.absolute_path), best.message
+        where = tuple(best.absolute_path)
+        if best.validator in ("additionalProperties", "unevaluatedProperties"):
+            for name in best.instance:
+                if f"{name!r}" in best.message:
+                    yield (*where, name), "the standard knows no such field here"
+        else:
+            yield where, best.message
 
 
 def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Where, str]]:
@@ -255,16 +261,17 @@ def _field(where: Where) -> str:
 
 def _line(node: yaml.Node | None, where: Where) -> int:
     """The line on which the deepest part of `where` that the file has begins."""
-    if node is None:
-        return 1
+    line = 0 if node is None else node.start_mark.line
     for part in where:
         if isinstance(node, yaml.MappingNode):
-            found = [value for key, value in node.value if key.value == part]
+            found = [(key, value) for key, value in node.value if key.value == part]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = node.value[part : part + 1]
+            found = [(value, value) for value in node.value[part : part + 1]]
         else:
             found = []
         if not found:
             break
-        node = found[0]
-    return int(node.start_mark.line) + 1
+        # Of a key that is there twice the last one counts, as it does when the file is read.
+        key, node = found[-1]
+        line = key.start_mark.line
+    return int(line) + 1

@@ -115,7 +115,7 @@ def _changes(lake: Lake) -> list[tuple[int, str, int]]:
 
 def _changed(connection: duckdb.DuckDBPyConnection, table_id: int) -> int:
     rows = connection.execute(_LAST_CHANGED, {"id": table_id}).fetchall()
-    return max(changed for (changed,) in rows if changed is not None)
+    return max(int(changed) for (changed,) in rows if changed is not None)
 
 
 def files(lake: Lake) -> list[LakeFile]:

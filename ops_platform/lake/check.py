@@ -29,24 +29,26 @@ def check(lake: Lake) -> list[str]:
 def faults(lake: Lake) -> list[str]:
     """What `check` finds, for a caller that holds the lock."""
     try:
-        found = _catalog_faults(lake)
-        if found:
-            return found
-        # What a killed writer, or a dbt run by hand, has left without a digest.
-        record_digests(lake)
-        return list(_file_faults(lake)) or _row_faults(lake)
+        if lake.exists:
+            return _catalog_faults(lake) or _data_faults(lake)
     except LakeError as error:
         return [str(error)]
+    if next(lake.data_path.rglob("*.parquet"), None) is None:
+        catalog.require(lake)
+    return [
+        f"{lake.catalog_name}: no catalog, though {lake.data_path} has data files; "
+        "restore it from a backup"
+    ]
+
+
+def _data_faults(lake: Lake) -> list[str]:
+    # First the digests that a killed writer, or a dbt run by hand, has not recorded.
+    catalog.prepare(lake)
+    record_digests(lake)
+    return list(_file_faults(lake)) or _row_faults(lake)
 
 
 def _catalog_faults(lake: Lake) -> list[str]:
-    if not lake.exists:
-        if next(lake.data_path.rglob("*.parquet"), None) is None:
-            catalog.require(lake)
-        return [
-            f"{lake.catalog_name}: no catalog, though {lake.data_path} has data files; "
-            "restore it from a backup"
-        ]
     if lake.catalog_url is not None:
         return []
     with session(lake) as connection:
@@ -83,7 +85,10 @@ SELECT s.schema_name || '.' || t.table_name AS name,
        coalesce((SELECT sum(record_count) FROM ducklake_data_file f
                  WHERE f.table_id = t.table_id AND f.end_snapshot IS NULL), 0)
      - coalesce((SELECT sum(delete_count) FROM ducklake_delete_file d
-                 WHERE d.table_id = t.table_id AND d.end_snapshot IS NULL), 0) AS stated
+                 WHERE d.table_id = t.table_id AND d.end_snapshot IS NULL
+                   -- DuckLake lets the delete file of a data file that is gone live on.
+                   AND d.data_file_id IN (SELECT data_file_id FROM ducklake_data_file
+                                          WHERE end_snapshot IS NULL)), 0) AS stated
 FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id
 WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL
 """

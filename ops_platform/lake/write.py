@@ -83,6 +83,7 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
 def digest_new_files(lake: Lake) -> int:
     """Record the digests of what a writer that is not `write`, dbt, has left; their number."""
     with write_lock(lake):
+        catalog.prepare(lake)
         return record_digests(lake)
 
 
@@ -93,7 +94,6 @@ def record_digests(lake: Lake) -> int:
     that is missing or has another size than the catalog says is left for `check` to report: the
     write that calls this has been committed.
     """
-    catalog.prepare(lake)
     listed = {file.name: file for file in catalog.files(lake)}
     known = catalog.digests(lake).keys()
     new = {

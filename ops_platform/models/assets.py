@@ -34,7 +34,9 @@ def training_set_asset(name: str) -> dg.AssetsDefinition:
         lake = Lake.at(settings)
         faults = check(lake)
         if faults:
-            raise TrainingError("the lake does not hold, nothing is trained on it: " + "; ".join(faults))
+            raise TrainingError(
+                "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
+            )
         rows = read_training_set(lake)
         return dg.MaterializeResult(
             metadata={

@@ -21,6 +21,10 @@ class Estimator(Protocol):
     customers_: np.ndarray
     products_: np.ndarray
 
+    def __init__(self, *, seed: int = 0) -> None:
+        """All parameters have defaults; the seed is always one of them."""
+        ...
+
     def get_params(self) -> dict[str, Any]:
         """The constructor's parameters, which JSON can hold."""
         ...

@@ -199,9 +199,7 @@ def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:
 
 def _interactions(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
     sql = query(connection, customer_products.VIEW, day, "lake")
-    return connection.execute(
-        f"SELECT customer_id, product_id, day FROM ({sql}) ORDER BY ALL"
-    ).df()
+    return connection.execute(f"SELECT customer_id, product_id, day FROM ({sql}) ORDER BY ALL").df()
 
 
 def _verdict(scores: pd.DataFrame, cut: date, end: date, margin: float, seed: int) -> Verdict:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
@@ -74,7 +74,7 @@ def mart_assets(
         if not context.is_subset:
             catalog.record_build(lake, BUILD, inputs, snapshot)
 
-    return dbt_models
+    return cast(dg.AssetsDefinition, dbt_models)
 
 
 def _inputs(settings: Settings, lake: Lake, contracts: list[Contract]) -> str:
@@ -139,9 +139,7 @@ def _key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
     return dg.AssetKey([node["schema"], node["name"]])
 
 
-def published_marts(
-    manifest: dict[str, Any], contracts: list[Contract]
-) -> dg.AssetsDefinition:
+def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.AssetsDefinition:
     """The step that publishes raw tables and marts once their blocking checks hold."""
     checks = [
         *(check for contract in contracts for check in raw_checks(contract)),

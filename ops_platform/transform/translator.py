@@ -14,15 +14,13 @@ class Translator(DagsterDbtTranslator):
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> dg.AssetSpec:
         """The asset of a model or source."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
+        spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
         node = manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
         return spec.replace_attributes(
             key=dg.AssetKey([node["schema"], node["name"]]),
             group_name="transform",
             tags={"ops": "dataops"},
-        ).merge_attributes(
-            metadata={"dagster/table_name": f"lake.{node['schema']}.{node['name']}"}
-        )
+        ).merge_attributes(metadata={"dagster/table_name": f"lake.{node['schema']}.{node['name']}"})
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """The asset key of a model, source or snapshot."""

@@ -32,8 +32,16 @@ def copy(tmp_path_factory):
     for name in ("ops_platform", "contracts", "dbt_project"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     _derive(folder / "contracts/orders.odcs.yaml", "returns", ("orders", "returns"))
-    _derive(folder / VIEWS / "customer_activity.py", "activity_again.py", ("customer_activity", "activity_again"))
-    _derive(folder / ZOO / "recommender.py", "second_guess.py", ("class Recommender", "class SecondGuess"))
+    _derive(
+        folder / VIEWS / "customer_activity.py",
+        "activity_again.py",
+        ("customer_activity", "activity_again"),
+    )
+    _derive(
+        folder / ZOO / "recommender.py",
+        "second_guess.py",
+        ("class Recommender", "class SecondGuess"),
+    )
     (folder / "dbt_project/models/marts/fct_guests.sql").write_text(
         "{{ config(contract={'enforced': false}) }}\n"
         "select order_id, amount from {{ ref('stg_orders__lines') }} where customer_id is null\n",
@@ -93,6 +101,12 @@ def test_the_graph_runs_with_them(copy):
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr[-4000:]
-    state = json.loads(_python(copy, "-c", "import sys; sys.argv = ['ops', 'status', '--json']; from ops_platform.cli import app; app()").stdout)
+    state = json.loads(
+        _python(
+            copy,
+            "-c",
+            "import sys; sys.argv = ['ops', 'status', '--json']; from ops_platform.cli import app; app()",
+        ).stdout
+    )
     assert state["sources"]["returns"]["rows_raw"] == state["sources"]["orders"]["rows_raw"] > 0
     assert state["models"]["second_guess"]["version"] == 1

@@ -9,7 +9,7 @@ import io
 from collections import Counter
 from datetime import datetime
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from ops_platform.ingest.contract import Column, Contract
@@ -50,9 +50,7 @@ def by_csv(content: bytes) -> list[tuple[str, ...]] | None:
     return [tuple(record) for record in records if record][1:]
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BODY, min_size=15, max_size=40, unique=True))
 @example(
     [
@@ -78,7 +76,9 @@ def test_every_record_is_in_raw_or_quarantine_or_the_delivery_is_refused(tmp_pat
         )
         rows = connection.execute("SELECT _delivery, A, B, C FROM raw.notes").fetchall()
         bad = dict(
-            connection.execute("SELECT _delivery, count(*) FROM quarantine.notes GROUP BY 1").fetchall()
+            connection.execute(
+                "SELECT _delivery, count(*) FROM quarantine.notes GROUP BY 1"
+            ).fetchall()
         )
     finally:
         connection.close()

@@ -74,11 +74,20 @@ def test_a_contract_is_read_as_it_is_written(tmp_path):
     assert contract.inputs == ["visitor", "n", "day", "time of day", "spent"]
     visitor, pages, seen_at, spent = contract.columns
     assert [c.type for c in contract.columns] == ["VARCHAR", "BIGINT", "TIMESTAMP", "DECIMAL(9, 2)"]
-    assert (visitor.required, visitor.pattern, visitor.classification) == (True, "^[a-z]+$", "personal")
+    assert (visitor.required, visitor.pattern, visitor.classification) == (
+        True,
+        "^[a-z]+$",
+        "personal",
+    )
     assert visitor.description == "Who came."
     assert (pages.expression, pages.minimum, pages.maximum) == ('"n"', 1, 99.5)
     assert seen_at.expression == "day || ' ' || \"time of day\""
-    assert (spent.required, spent.minimum, spent.maximum, spent.pattern) == (False, None, None, None)
+    assert (spent.required, spent.minimum, spent.maximum, spent.pattern) == (
+        False,
+        None,
+        None,
+        None,
+    )
 
 
 def test_the_orders_contract_is_sound():
@@ -99,10 +108,10 @@ def test_the_older_form_of_the_team_names_an_owner(tmp_path):
 FAULTS = {
     # Of the standard.
     "a required field is missing": ("kind: DataContract\n", "", "apiVersion", "contract", "'kind'"),
-    "a misspelt field": ("servers:", "serverz: 1\nservers:", "apiVersion", "contract", "serverz"),
+    "a misspelt field": ("servers:", "serverz: 1\nservers:", "serverz", "serverz", "knows no such field"),
     "a misspelt field below": (
-        "    description: One row a visit.", "    descriptoin: One.", "- name: visits\n    desc",
-        "schema[0]", "descriptoin",
+        "    description: One row a visit.", "    descriptoin: One.", "descriptoin",
+        "schema[0].descriptoin", "the standard knows no such field here",
     ),
     "a value of no such kind": (
         "logicalType: integer", "logicalType: int", "int\n", "schema[0].properties[1].logicalType",
@@ -139,8 +148,8 @@ FAULTS = {
         "DECIMAL(9, 2)", "DECIMAL(99, 2)", "DECIMAL(99", "schema[0].properties[3].physicalType",
         "is not a type of the engine",
     ),
-    "no type": (
-        "        logicalType: number\n        physicalType: DECIMAL(9, 2)\n", "        tags: [a]\n",
+    "a type that has no default": (
+        "logicalType: number\n        physicalType: DECIMAL(9, 2)\n", "logicalType: object\n",
         "- name: spent", "schema[0].properties[3].physicalType", "None is not a type",
     ),
     "several inputs and no logic": (
@@ -148,7 +157,7 @@ FAULTS = {
         "schema[0].properties[2].transformLogic", "needed to make one value",
     ),
     "a logic that is no SQL": (
-        "day || ' ' || \"time of day\"", "day ||", "day ||", "schema[0].properties[2].transformLogic",
+        "day || ' ' || \"time of day\"", "day ||) (", "day ||) (", "schema[0].properties[2].transformLogic",
         "the engine can't run it: Parser Error",
     ),
     "a logic on what is not delivered": (
@@ -164,7 +173,7 @@ FAULTS = {
         "schema[0].properties[0].logicalTypeOptions.pattern", "no regular expression",
     ),
     "a promise that is not checked": (
-        "pattern: '^[a-z]+$'", "minLength: 3", "3",
+        "pattern: '^[a-z]+$'", "minLength: 13", "13",
         "schema[0].properties[0].logicalTypeOptions.minLength", "does not check it",
     ),
     "a bound that is no number": (
@@ -184,7 +193,7 @@ FAULTS = {
         "visits.seen_at", "visits.pages", "visits.pages", "slaProperties[0].element", "type DATE or TIMESTAMP",
     ),
     "no columns": (
-        GOOD[GOOD.index("    properties:") :], "", "- name: visits\n    desc", "schema[0]",
+        GOOD[GOOD.index("slaProperties") :], "schema: [{name: visits}]\n", "schema", "schema[0]",
         "at least one property is needed",
     ),
     "two tables": (
@@ -207,7 +216,9 @@ def test_a_fault_is_named_by_file_line_and_field(tmp_path, kind):
 
 
 def test_a_name_that_is_no_tables_name_is_a_fault(tmp_path):
-    path = write(tmp_path, GOOD.replace("name: visits\nversion", "name: my visits\nversion"), "my visits")
+    path = write(
+        tmp_path, GOOD.replace("name: visits\nversion", "name: my visits\nversion"), "my visits"
+    )
     with pytest.raises(ContractError, match=re.escape(f"{path}:4: name: it names a table")):
         read_contract(path)
 

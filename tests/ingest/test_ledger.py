@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from ops_platform.ingest import ledger
@@ -115,9 +115,12 @@ def expected(name: str) -> tuple[Counter, int]:
 @settings(
     max_examples=12,
     deadline=None,
+    # An example takes a second, so a failing one is shown as it is found.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(STEPS)
+@example([[('a', 'one'), ('b', 'one')], [('a', 'one')], [('a', 'dirty')]])
 def test_any_history_ends_in_what_python_reads_in_the_current_files(
     orders_contract, tmp_path_factory, steps
 ):

@@ -300,10 +300,10 @@ def test_each_way_to_break_the_contract_has_its_reason_and_line(shop, a_row):
         *(a_row(2, **changes) for changes in fine),
     )
     shop.run()
-    assert shop.reasons() == [
-        (line, reasons) for line, (_, reasons) in enumerate(broken, start=2)
-    ]
-    assert shop.quarantined()[2][2] == dict(zip(HEADER.split(","), a_row(1, Quantity="abc"), strict=True))
+    assert shop.reasons() == [(line, reasons) for line, (_, reasons) in enumerate(broken, start=2)]
+    assert shop.quarantined()[2][2] == dict(
+        zip(HEADER.split(","), a_row(1, Quantity="abc"), strict=True)
+    )
     assert shop.raw() == ["2"] * len(fine)
 
 

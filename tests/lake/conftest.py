@@ -47,7 +47,9 @@ def read(lake: Lake, query: str, snapshot: int | None = None) -> list[tuple]:
 
 def data_file(lake: Lake, schema: str) -> Path:
     return min(
-        file.path for file in catalog.files(lake) if file.path.is_relative_to(lake.data_path / schema)
+        file.path
+        for file in catalog.files(lake)
+        if file.path.is_relative_to(lake.data_path / schema)
     )
 
 

@@ -21,6 +21,7 @@ def _expression(interactions: ibis.Table, as_of: date) -> ibis.Table:
         monetary=kept.amount.sum().cast(MONEY),
     )
 
+
 VIEW = FeatureView(
     name="customer_activity",
     entity=("customer_id",),

@@ -30,7 +30,9 @@ VIEW = FeatureView(
             "product_id": pa.Column(str, description="The product."),
             "day": pa.Column(dt.date, description="The day of purchase."),
             "quantity": pa.Column(
-                int, pa.Check.gt(0), description="Pieces bought that day and not cancelled by as-of."
+                int,
+                pa.Check.gt(0),
+                description="Pieces bought that day and not cancelled by as-of.",
             ),
             "amount": pa.Column(
                 MONEY, description="What they cost in pounds sterling, net of cancellations."

@@ -1,0 +1,268 @@
+"""`python -m benchmarks.torture --kills 30`: runs killed at random moments; the lake must hold.
+
+Order files are delivered a few at a time, with corrections, and each time the whole graph is
+started as a user starts it and SIGKILLed: its whole process group, or only Dagster, whose dbt child
+lives on, or only the dbt child. After each kill everything that is promised is looked at, and a
+reader in a process of its own looks all the while. At the end a run goes undisturbed, and its
+tables must be those of a fresh home that was given the same files. Exit code 1 on any violation.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import promises
+from benchmarks.deliveries import Plan, deliver, plan
+from benchmarks.graph import COMMAND, Home, materialize, running_step
+from benchmarks.kill import kill, kill_group, members, outlasts, wait_for_dbt, wait_until
+from ops_platform.lake.published import Published, published_or_none
+from ops_platform.processes import environment
+
+KINDS = ("group", "parent", "dbt")
+# A month of a small shop: judged on days, not on weeks.
+SMALL = {"OPS_EVALUATION_DAYS": "3", "OPS_EVALUATION_DAYS_MIN": "1"}
+PATIENCE = 300.0
+console = Console()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What was to be killed, after how many seconds, in which step, and how the run ended."""
+
+    kind: str
+    seconds: float
+    step: str
+    outcome: str
+    hit: bool
+
+
+@dataclass
+class Summary:
+    """What a torture found."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    checks: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    reads: int = 0
+    seconds: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        """The attempts that hit something."""
+        return sum(attempt.hit for attempt in self.attempts)
+
+
+@dataclass
+class Torture:
+    """A home under torture; `seconds` and `dbt_seconds` are how long a run and its dbt last."""
+
+    home: Home
+    planned: Plan
+    rng: random.Random
+    extra: dict[str, str]
+    seconds: float
+    dbt_seconds: float
+    summary: Summary
+    pointer: Published | None = None
+    groups: list[int] = field(default_factory=list)
+
+    def attempt(self, kind: str) -> None:
+        """Start a run, kill it at a moment of chance, note what was hit, and look at the home."""
+        number = len(self.summary.attempts) + 1
+        log = self.home.path.parent / f"run-{number}.log"
+        start = time.monotonic()
+        with log.open("wb") as file:
+            run = subprocess.Popen(
+                COMMAND,
+                env={**self.home.environment, **self.extra},
+                cwd=self.home.path.parent,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.groups.append(run.pid)
+        hit = self._strike(run, kind)
+        seconds = time.monotonic() - start
+        step = running_step(log.read_text(encoding="utf-8", errors="replace"))
+        outcome = "hung" if outlasts(run, PATIENCE) else f"exit code {run.returncode}"
+        if not hit:
+            # Runs on what is there already are shorter than the first.
+            self.seconds = seconds
+        self.summary.attempts.append(Attempt(kind, seconds, step, outcome, hit))
+        what = f"{number}: {kind} after {seconds:.1f} s in {step}: {outcome}"
+        console.print(what if hit else f"{what} before the kill")
+        if outcome == "hung" or (not hit and run.returncode):
+            end = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
+            self.summary.violations.append(f"{what}, see {log}:\n{end}")
+            kill_group(run.pid)
+        self.look(f"after {what}")
+        self.nothing_lives()
+
+    def _strike(self, run: "subprocess.Popen[bytes]", kind: str) -> bool:
+        if kind == "group":
+            return outlasts(run, self.rng.uniform(0, self.seconds)) and kill_group(run.pid)
+        # Only while dbt runs does it matter which of the two is killed.
+        child = wait_for_dbt(run)
+        if child is None or not outlasts(run, self.rng.uniform(0, self.dbt_seconds)):
+            return False
+        return kill(run.pid if kind == "parent" else child)
+
+    def look(self, when: str) -> None:
+        """Look at everything that is promised at any time."""
+        records = self.planned.records
+        self.promise(when, "lake check", promises.the_lake_holds(self.home))
+        published = promises.the_published_is_whole(self.home, self.pointer, records)
+        self.promise(when, "published", published)
+        rows = promises.no_row_is_lost_or_doubled(self.home, records)
+        self.promise(when, "nothing lost or doubled", rows)
+        self.pointer = published_or_none(self.home.lake) or self.pointer
+
+    def promise(self, when: str, name: str, faults: Iterator[str]) -> None:
+        """Note that a promise was looked at, and each of its faults."""
+        self.summary.checks[name] += 1
+        try:
+            self.summary.violations += [f"{when}: {name}: {fault}" for fault in faults]
+        except Exception as error:
+            self.summary.violations.append(f"{when}: {name}: {type(error).__name__}: {error}")
+
+    def finish(self, expected: dict[str, str]) -> None:
+        """One undisturbed run, after which everything must be as if nothing had ever happened."""
+        wait_until(self.nothing_lives, PATIENCE, "the end of what outlived its run")
+        self.promise("at the end", "undisturbed run", self._undisturbed())
+        self.look("at the end")
+        self.promise("at the end", "equal to a fresh home", promises.as_in(self.home, expected))
+        champion = promises.the_champion_is_the_last_promoted(self.home)
+        self.promise("at the end", "champion", champion)
+
+    def _undisturbed(self) -> Iterator[str]:
+        try:
+            materialize(self.home, self.extra, PATIENCE)
+        except RuntimeError as error:
+            yield str(error)
+
+    def nothing_lives(self) -> bool:
+        """Whether no process of any run is left; `groups` are then those of the living."""
+        # A group that is over is forgotten, because its number may be given to another.
+        self.groups = [group for group in self.groups if members(group)]
+        return not self.groups
+
+
+def run(kills: int, seed: int, folder: Path, *, kept: bool = False) -> Summary:
+    """Torture a home in `folder` with so many kills.
+
+    With `kept`, Dagster keeps its storage under the home from run to run, as with `ops demo`.
+    """
+    start = time.monotonic()
+    planned = plan(kills, seed, folder / "shop")
+    fresh = Home(folder / "fresh" / "home", folder / "fresh" / "orders")
+    home = Home(folder / "tortured" / "home", folder / "tortured" / "orders")
+    home.orders.mkdir(parents=True)
+    deliver(planned.final, fresh.orders)
+    whole = materialize(fresh, SMALL)
+    expected = promises.digests(fresh)
+    instance = {"DAGSTER_HOME": environment(home.settings)["DAGSTER_HOME"]} if kept else {}
+    torture = Torture(
+        home, planned, random.Random(seed), SMALL | instance,
+        whole.seconds, whole.parts["dbt_models"], Summary(),
+    )  # fmt: skip
+    try:
+        with _reader(torture):
+            _kill(torture, kills)
+            torture.finish(expected)
+    finally:
+        if not torture.nothing_lives():
+            for group in torture.groups:
+                kill_group(group)
+    torture.summary.seconds = time.monotonic() - start
+    return torture.summary
+
+
+def _kill(torture: Torture, kills: int) -> None:
+    steps, kinds, summary = list(torture.planned.steps), list[str](), torture.summary
+    while summary.kills < kills and len(summary.attempts) < 3 * kills:
+        kinds = kinds or torture.rng.sample(KINDS, len(KINDS))
+        if steps:
+            deliver(steps.pop(0), torture.home.orders)
+            torture.attempt(kinds.pop())
+        else:
+            # All is delivered, so dbt may have nothing to do.
+            torture.attempt("group")
+    for step in steps:
+        deliver(step, torture.home.orders)
+
+
+@contextmanager
+def _reader(torture: Torture) -> Iterator[None]:
+    home, summary = torture.home, torture.summary
+    records = home.path.parent / "records.json"
+    records.write_text(json.dumps(torture.planned.records), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.reader", str(home.path), str(records)],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    summary.checks["reader"] += 1
+    if process.returncode:
+        summary.violations.append(f"the reader: {said[-2000:]}")
+    else:
+        summary.reads = int(said.split()[-1])
+
+
+def _print(summary: Summary) -> None:
+    kills = Counter((one.kind, one.step) for one in summary.attempts if one.hit)
+    steps = sorted({step for _, step in kills})
+    table = Table("step that was running", *KINDS, "all", title=f"{summary.kills} kills")
+    for step in steps:
+        counts = [kills[kind, step] for kind in KINDS]
+        table.add_row(step, *(str(count or "") for count in counts), str(sum(counts)))
+    missed = len(summary.attempts) - summary.kills
+    table.caption = f"{missed} runs ended before their kill; {summary.seconds:.0f} s in all"
+    console.print(table)
+    table = Table("check", "times")
+    for name, times in summary.checks.items():
+        table.add_row(name, str(summary.reads if name == "reader" else times))
+    console.print(table)
+    for violation in summary.violations:
+        console.print(f"[red]violation[/] {violation}", markup=True, highlight=False)
+    console.print("everything held" if not summary.violations else "[bold red]it did not hold[/]")
+
+
+def main() -> int:
+    """Torture, print and judge; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--kept", action="store_true", help="with Dagster's storage kept under the home"
+    )
+    parser.add_argument("--folder", type=Path, help="an empty folder, left as it is at the end")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ops-torture-") as scratch:
+        folder = (options.folder or Path(scratch)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = run(options.kills, options.seed, folder, kept=options.kept)
+    _print(summary)
+    return 1 if summary.violations else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,94 @@
+import os
+
+import pytest
+
+from ops_platform.lake.check import check
+from tests.lake.conftest import data_file, deliver, flip_a_bit, run
+
+
+@pytest.fixture
+def delivered(lake, tmp_path):
+    deliver(lake, tmp_path / "orders", 2, 3)
+    assert check(lake) == []
+    return lake
+
+
+def test_a_lake_that_lived_a_little_holds(lake):
+    run(lake, "CREATE TABLE t AS SELECT range AS a FROM range(1000)", "CREATE VIEW v AS FROM t")
+    run(lake, "DELETE FROM t WHERE a % 3 = 0", "INSERT INTO t SELECT range FROM range(50)")
+    run(lake, "UPDATE t SET a = -a WHERE a % 2 = 0", 'CREATE TABLE "Odd name" (a INT)')
+    run(lake, "DELETE FROM t")
+    run(
+        lake,
+        "INSERT INTO t VALUES (1)",
+        "CREATE TABLE n AS SELECT NULL AS x, [1] AS y, {'a': 1} AS z",
+    )
+    run(lake, "CREATE TABLE x__tmp AS SELECT 1 AS a", "ALTER TABLE x__tmp RENAME TO x")
+    assert check(lake) == []
+
+
+def test_a_missing_file_is_named(delivered):
+    path = data_file(delivered, "raw")
+    path.unlink()
+    assert check(delivered) == [f"{path}: missing; restore it from a backup"]
+
+
+def test_a_truncated_file_is_named(delivered):
+    path = data_file(delivered, "raw")
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    assert check(delivered) == [f"{path}: {size - 1} bytes, {size} in the catalog"]
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_flipped_bit_is_found_wherever_it_is(delivered, part):
+    path = data_file(delivered, "raw")
+    flip_a_bit(path, int(path.stat().st_size * part))
+    (fault,) = check(delivered)
+    assert fault.startswith(f"{path}: its SHA-256")
+
+
+@pytest.mark.parametrize("table", ["raw", "quarantine"])
+def test_rows_deleted_behind_the_ledgers_back(delivered, table):
+    run(
+        delivered,
+        f"DELETE FROM {table}.orders WHERE _delivery IN (SELECT min(_delivery) FROM raw.orders)",
+    )
+    (fault,) = check(delivered)
+    assert fault.startswith(f"{table}.orders: delivery ")
+    assert fault.endswith(" has 0 rows, 1 in the ledger")
+
+
+def test_rows_that_no_delivery_brought(delivered):
+    run(
+        delivered,
+        "INSERT INTO raw.orders SELECT * REPLACE ('made up' AS _delivery) FROM raw.orders",
+    )
+    assert check(delivered) == ["raw.orders: delivery made up has 2 rows, 0 in the ledger"]
+
+
+def test_a_missing_ledger_or_table(delivered):
+    run(delivered, "DROP TABLE quarantine.orders")
+    assert check(delivered) == [
+        "quarantine.orders: missing, though the ledger has deliveries of it"
+    ]
+    run(delivered, "DROP TABLE ledger.deliveries")
+    assert check(delivered)[0].startswith("ledger.deliveries: missing, though there is raw.orders")
+
+
+def test_a_lost_catalog_is_a_fault(sqlite_lake):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a")
+    sqlite_lake.catalog_file.unlink()
+    assert "no catalog, though" in check(sqlite_lake)[0]
+
+
+def test_a_broken_catalog_is_a_fault(sqlite_lake):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a")
+    pages = sqlite_lake.catalog_file.stat().st_size // 4096
+    with sqlite_lake.catalog_file.open("r+b") as file:
+        for page in range(pages // 2, pages):
+            file.seek(4096 * page)
+            file.write(b"\xff" * 4096)
+    faults = check(sqlite_lake)
+    assert faults
+    assert all("catalog" in fault for fault in faults)
