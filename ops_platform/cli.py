@@ -1,4 +1,4 @@
-"""`ops`: what people ask of the platform at the prompt. Materialization is Dagster's own command."""
+"""`ops`: what people ask of the platform at the prompt; Dagster's own command materializes."""
 
 import json
 import sys

@@ -90,7 +90,8 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            started.append(
+            # One by one: those already started must be ended if a later one fails.
+            started.append(  # noqa: PERF401
                 subprocess.Popen(
                     command, env=environment(settings), cwd=PROJECT, start_new_session=True
                 )

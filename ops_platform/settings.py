@@ -107,7 +107,7 @@ class Settings(BaseSettings):
             read = datetime.fromisoformat(Path(self.clock).read_text(encoding="utf-8").strip())
         except (OSError, ValueError) as error:
             raise OpsError(
-                f"OPS_CLOCK={self.clock} must be 'system' or a file that holds one ISO time: {error}"
+                f"OPS_CLOCK={self.clock} must be 'system' or a file with one ISO time: {error}"
             ) from error
         return read if read.tzinfo is None else read.astimezone(UTC).replace(tzinfo=None)
 

@@ -14,7 +14,6 @@ import ibis
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
-
 # Exact sums, so that the same rows give the same bytes whatever the number of threads.
 MONEY = dt.Decimal(18, 3)
 

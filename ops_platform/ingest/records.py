@@ -138,7 +138,8 @@ def write_plain(
     """Write the records of good form to `path` in plain form; returns the others."""
     broken = []
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        # All fields are quoted, for `csv` would leave one with a bare carriage return unquoted.
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(header)
         for record in records:
             if record.faults:

@@ -66,7 +66,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 def _copy_catalog(source: Path, target: Path) -> None:
     """`copy_sqlite` in a process of its own."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", _COPY, source.absolute().as_uri(), str(target)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def postgres_tool(name: str) -> str | None:
     """The path of one of Postgres's programs, or None where it is not installed."""
     found, config = shutil.which(name), shutil.which("pg_config")
     if found is None and config is not None:
-        where = subprocess.run(  # noqa: S603
+        where = subprocess.run(
             [config, "--bindir"], capture_output=True, text=True, check=True
         )
         found = shutil.which(name, path=where.stdout.strip())
@@ -92,7 +92,7 @@ def _postgres(lake: Lake, tool: str, *arguments: str) -> None:
     where, password = lake.postgres
     # The password goes by the environment: a command line is everybody's to read.
     environment = {**os.environ, **({} if password is None else {"PGPASSWORD": password})}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [program, f"--dbname={where}", *arguments],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip

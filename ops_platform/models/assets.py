@@ -63,7 +63,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
         kinds={"sklearn", "mlflow"},
         tags={"ops": "mlops"},
         description="The registered versions. A version is judged on days that neither it nor the "
-        "champion has seen; the alias champion moves to one that is better, or no worse and fresher.",
+        "champion has seen; the alias champion moves to one that is better, or no worse and newer.",
         check_specs=[
             dg.AssetCheckSpec(
                 "beats_baselines",

@@ -43,7 +43,7 @@ def _relation(node: Mapping[str, Any]) -> tuple[str, str, str]:
 def _add(schema: dict[str, Any], relation: tuple[str, str, str], columns: Sequence[str]) -> None:
     database, namespace, name = relation
     tables = schema.setdefault(database, {}).setdefault(namespace, {})
-    tables[name] = {column: "VARCHAR" for column in columns}
+    tables[name] = dict.fromkeys(columns, "VARCHAR")
 
 
 def _in_order(manifest: Mapping[str, Any]) -> list[str]:

@@ -65,7 +65,8 @@ def _compile(settings: Settings, target: Path) -> None:
     )
     if done.returncode:
         raise OpsError(
-            f"the dbt project in {settings.dbt_project} does not compile:\n{done.stdout}{done.stderr}"
+            f"the dbt project in {settings.dbt_project} does not compile:\n"
+            f"{done.stdout}{done.stderr}"
         )
 
 

@@ -133,7 +133,7 @@ FAULTS = {
         "name: visits\nversion", "name: visit\nversion", "name: visit\n", "name", "must be 'visits'",
     ),
     "no owner": ("team:\n  name: web\n", "", "apiVersion", "team", "needs an owner"),
-    "a team without a name": ("  name: web\n", "  description: us\n", "description: us", "team", "owner"),
+    "a team without a name": ("  name: web\n", "  description: us\n", "team:", "team", "owner"),
     "no server": (
         "servers:\n  - server: files\n    type: local\n    path: visits/*.tsv\n    format: tsv\n", "",
         "apiVersion", "servers", "one server is needed",
@@ -197,7 +197,7 @@ FAULTS = {
         "at least one property is needed",
     ),
     "two tables": (
-        "schema:\n", "schema:\n  - name: more\n", "- name: more", "schema", "one schema object is needed",
+        "schema:\n", "schema:\n  - name: more\n", "schema:", "schema", "one schema object is needed",
     ),
 }  # fmt: skip
 

@@ -102,7 +102,7 @@ FILES = {
     name: ("\n".join([HEADER, *lines]) + "\n").encode() for name, lines in CONTENTS.items()
 } | REFUSED
 STEP = st.tuples(st.sampled_from("abc"), st.sampled_from([*FILES, None]))
-STEPS = st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=1, max_size=5)
+STEPS = st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=1, max_size=4)
 
 
 def expected(name: str) -> tuple[Counter, int]:
@@ -113,14 +113,14 @@ def expected(name: str) -> tuple[Counter, int]:
 
 
 @settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     # An example takes a second, so a failing one is shown as it is found.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(STEPS)
-@example([[('a', 'one'), ('b', 'one')], [('a', 'one')], [('a', 'dirty')]])
+@example([[("a", "one"), ("b", "one")], [("a", "one")], [("a", "dirty")]])
 def test_any_history_ends_in_what_python_reads_in_the_current_files(
     orders_contract, tmp_path_factory, steps
 ):
