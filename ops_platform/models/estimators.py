@@ -55,8 +55,9 @@ def names() -> list[str]:
 def estimator(name: str) -> type[Estimator]:
     """The class `SalesForecast` of `zoo/sales_forecast.py`, for the name `sales_forecast`.
 
-    Raises:
-        RegistryError: there is no such file or it holds no such class.
+    Raises
+    ------
+    RegistryError : there is no such file or it holds no such class.
     """
     # Names come from a registry too, so only a file of the zoo is ever imported.
     if name not in names():

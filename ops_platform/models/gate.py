@@ -57,11 +57,12 @@ def window(
     judge it. The champion must not have seen the window either, so the cut is never at or
     before its as-of.
 
-    Args:
-        as_of: newest usable day.
-        champion_as_of: newest day that the champion learned from; None for the first version.
-        longest_days: how far the window may reach back from `as_of`.
-        shortest_days: a window with fewer days than this, both ends counted, is too early.
+    Parameters
+    ----------
+    as_of : newest usable day.
+    champion_as_of : newest day that the champion learned from; None for the first version.
+    longest_days : how far the window may reach back from `as_of`.
+    shortest_days : a window with fewer days than this, both ends counted, is too early.
     """
     cut = as_of - timedelta(days=longest_days)
     if champion_as_of is not None:
@@ -73,8 +74,9 @@ def window(
 def first(challenger_scores: pd.Series, start: date, end: date) -> Verdict:
     """The verdict on a first version: nothing serves yet, so it is promoted.
 
-    Args:
-        challenger_scores: NDCG@k by customer, on the window from `start` to `end`; may be empty.
+    Parameters
+    ----------
+    challenger_scores : NDCG@k by customer, on the window from `start` to `end`; may be empty.
     """
     score = float(challenger_scores.mean()) if len(challenger_scores) else None
     return Verdict(
@@ -119,14 +121,16 @@ def decide(
     0, and no worse when it is above `-margin` times the champion's mean; a challenger has
     always seen newer events, so no worse is enough to promote it.
 
-    Args:
-        champion_scores, challenger_scores: NDCG@k by customer; both have the same index.
-        start, end: first and last day of the window that the scores are from.
-        margin: share of the champion's mean that a fresher version may lose.
-        seed: of the resampling.
+    Parameters
+    ----------
+    champion_scores, challenger_scores : NDCG@k by customer; both have the same index.
+    start, end : first and last day of the window that the scores are from.
+    margin : share of the champion's mean that a fresher version may lose.
+    seed : of the resampling.
 
-    Raises:
-        TrainingError: the customers differ, or there are fewer than two.
+    Raises
+    ------
+    TrainingError : the customers differ, or there are fewer than two.
     """
     differences = _paired(champion_scores, challenger_scores)
     mean, champion = float(differences.mean()), float(champion_scores.mean())

@@ -18,12 +18,13 @@ COLUMNS = ("customer_id", "product_id", "day")
 class Interactions:
     """Distinct (customer, product, day) as positions in sorted arrays of ids.
 
-    Attributes:
-        customers: str (n_customers,), sorted.
-        products: str (n_products,), sorted.
-        customer: int64 (n,), position in `customers` of each interaction.
-        product: int64 (n,), position in `products`.
-        age: int64 (n,), days from the interaction to the as-of, 0 on the as-of itself.
+    Attributes
+    ----------
+    customers : str (n_customers,), sorted.
+    products : str (n_products,), sorted.
+    customer : int64 (n,), position in `customers` of each interaction.
+    product : int64 (n,), position in `products`.
+    age : int64 (n,), days from the interaction to the as-of, 0 on the as-of itself.
     """
 
     customers: np.ndarray
@@ -39,14 +40,16 @@ def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
     Rows are put in the order of customer, product and day, so that the same rows in any
     order give the same sums to the last bit.
 
-    Args:
-        interactions: columns customer_id (str), product_id (str), day (date or datetime64),
-            distinct and without nulls.
-        as_of: newest day that may be used.
+    Parameters
+    ----------
+    interactions : columns customer_id (str), product_id (str), day (date or datetime64),
+        distinct and without nulls.
+    as_of : newest day that may be used.
 
-    Raises:
-        TrainingError: a column is missing, there are no rows, nulls or repeated rows, or a
-            day after `as_of`, which would leak the future into the model.
+    Raises
+    ------
+    TrainingError : a column is missing, there are no rows, nulls or repeated rows, or a
+        day after `as_of`, which would leak the future into the model.
     """
     missing = [name for name in COLUMNS if name not in interactions.columns]
     if missing:

@@ -35,19 +35,22 @@ def judge_all(models: Mapping[str, Fitted], relevant: pd.DataFrame, k: int = 20)
     model's training set. A model that does not know a customer whom another knows is judged
     on the popular products that it would really show.
 
-    Args:
-        models: fitted models by name, at least one.
-        relevant: columns customer_id and product_id: what was bought in the window, net of
-            cancellations known at its end; repeated rows count once.
-        k: length of the judged lists.
+    Parameters
+    ----------
+    models : fitted models by name, at least one.
+    relevant : columns customer_id and product_id: what was bought in the window, net of
+        cancellations known at its end; repeated rows count once.
+    k : length of the judged lists.
 
-    Returns:
-        One row a customer, indexed by customer_id in sorted order, one column a model;
-        empty when no known customer bought a known product.
+    Returns
+    -------
+    One row a customer, indexed by customer_id in sorted order, one column a model;
+    empty when no known customer bought a known product.
 
-    Raises:
-        TrainingError: a column of `relevant` is missing.
-        ValueError: k < 1.
+    Raises
+    ------
+    TrainingError : a column of `relevant` is missing.
+    ValueError : k < 1.
     """
     bought = _known(models, relevant)
     customers, counts = np.unique(bought["customer_id"].to_numpy(dtype=str), return_counts=True)

@@ -9,17 +9,20 @@ def ndcg_at_k(hits: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     The gain at rank r (from 1) is 1 / log2(r + 1); the ideal list has its first
     min(k, relevant) places right.
 
-    Args:
-        hits: bool (n, m), whether the product at each rank is relevant; m may be below k
-            where the catalogue is shorter, the missing places count as misses.
-        relevant: int (n,), how many products are relevant for each customer, at least 1.
-        k: length of the judged list.
+    Parameters
+    ----------
+    hits : bool (n, m), whether the product at each rank is relevant; m may be below k
+        where the catalogue is shorter, the missing places count as misses.
+    relevant : int (n,), how many products are relevant for each customer, at least 1.
+    k : length of the judged list.
 
-    Returns:
-        float64 (n,), each between 0 and 1.
+    Returns
+    -------
+    float64 (n,), each between 0 and 1.
 
-    Raises:
-        ValueError: k < 1, shapes that don't fit, or a customer with nothing relevant.
+    Raises
+    ------
+    ValueError : k < 1, shapes that don't fit, or a customer with nothing relevant.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")

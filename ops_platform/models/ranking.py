@@ -13,10 +13,11 @@ BLOCK = 256
 class Recommendations:
     """Ranked products for n customers, best first.
 
-    Attributes:
-        product_id: str (n, k); fewer columns where the catalogue has fewer products than k.
-        scores: float64 (n, k), falling in each row.
-        known: bool (n,), False for a customer who is not in the training set.
+    Attributes
+    ----------
+    product_id : str (n, k); fewer columns where the catalogue has fewer products than k.
+    scores : float64 (n, k), falling in each row.
+    known : bool (n,), False for a customer who is not in the training set.
     """
 
     product_id: np.ndarray
@@ -32,14 +33,16 @@ def recommend(
 ) -> Recommendations:
     """Rank the products for customers block by block, so that memory stays bounded.
 
-    Args:
-        score: from customer positions (b,), -1 for unknown ones, to scores (b, n_products).
-        position: int (n,), position of each customer in the training set, or -1.
-        products: str (n_products,), sorted.
-        k: length of the lists.
+    Parameters
+    ----------
+    score : from customer positions (b,), -1 for unknown ones, to scores (b, n_products).
+    position : int (n,), position of each customer in the training set, or -1.
+    products : str (n_products,), sorted.
+    k : length of the lists.
 
-    Raises:
-        ValueError: k < 1.
+    Raises
+    ------
+    ValueError : k < 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -55,11 +58,13 @@ def recommend(
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Columns and values of the k best scores of each row; a tie goes to the first column.
 
-    Args:
-        scores: float (n, m) without NaN, m >= k.
+    Parameters
+    ----------
+    scores : float (n, m) without NaN, m >= k.
 
-    Returns:
-        Columns int (n, k) and their scores (n, k), best first.
+    Returns
+    -------
+    Columns int (n, k) and their scores (n, k), best first.
     """
     at_least = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
     # All that tie with the k-th stay in until here: a partition picks among them as it likes.

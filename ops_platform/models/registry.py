@@ -40,12 +40,13 @@ SQLITE = "sqlite:///"
 class Version:
     """A registered version of a model, with its provenance as tags.
 
-    Attributes:
-        name: of the model.
-        version: number, from 1.
-        tags: what the version was made of and why, as text.
-        metrics: of its run, the baselines' included.
-        run_id: of its run.
+    Attributes
+    ----------
+    name : of the model.
+    version : number, from 1.
+    tags : what the version was made of and why, as text.
+    metrics : of its run, the baselines' included.
+    run_id : of its run.
     """
 
     name: str
@@ -58,9 +59,10 @@ class Version:
 class Registry:
     """Versions of models in MLflow, by a server or a SQLite file with a folder beside it.
 
-    Args:
-        tracking_uri: of a server, or `sqlite:///` and an absolute path.
-        artifacts: folder of the artifacts; None leaves it to the server.
+    Parameters
+    ----------
+    tracking_uri : of a server, or `sqlite:///` and an absolute path.
+    artifacts : folder of the artifacts; None leaves it to the server.
     """
 
     def __init__(self, tracking_uri: str, artifacts: Path | None = None) -> None:
@@ -86,18 +88,21 @@ class Registry:
         The model is code and arrays: no pickle is written. Besides `tags` the version carries
         `estimator`, `params` (JSON) and `state_digest`, which `load` verifies.
 
-        Args:
-            name: of the model, which is the name of its file in `zoo/`.
-            model: fitted.
-            metrics: of the model and of the baselines, on the window that judged it.
-            tags: provenance: seed, snapshot, as_of, training_set, cause, verdict and so on.
-            now: time of the run, naive UTC.
+        Parameters
+        ----------
+        name : of the model, which is the name of its file in `zoo/`.
+        model : fitted.
+        metrics : of the model and of the baselines, on the window that judged it.
+        tags : provenance: seed, snapshot, as_of, training_set, cause, verdict and so on.
+        now : time of the run, naive UTC.
 
-        Returns:
-            The number of the version.
+        Returns
+        -------
+        The number of the version.
 
-        Raises:
-            RegistryError: the registry can't be reached or refuses.
+        Raises
+        ------
+        RegistryError : the registry can't be reached or refuses.
         """
         state, params = model.state(), model.get_params()
         recipe: dict[str, Any] = {
@@ -149,9 +154,10 @@ class Registry:
     def load(self, name: str, version: int) -> Estimator:
         """The fitted model of a version, after its state's digest was verified.
 
-        Raises:
-            RegistryError: there is no such version, or it was not registered here.
-            StateError: its arrays are not those that were registered.
+        Raises
+        ------
+        RegistryError : there is no such version, or it was not registered here.
+        StateError : its arrays are not those that were registered.
         """
         from mlflow.artifacts import download_artifacts
 

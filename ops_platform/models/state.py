@@ -17,8 +17,9 @@ def digest(state: State) -> str:
 
     The digest is of the arrays and not of a file, because archives hold times and paddings.
 
-    Raises:
-        StateError: an array holds Python objects, so its bytes are addresses.
+    Raises
+    ------
+    StateError : an array holds Python objects, so its bytes are addresses.
     """
     total = hashlib.sha256()
     for name in sorted(state):
@@ -41,8 +42,9 @@ def save(state: State, path: Path) -> None:
 def load(path: Path, expected: str) -> dict[str, np.ndarray]:
     """Read the arrays of an `.npz` file whose digest must be `expected`.
 
-    Raises:
-        StateError: the file is missing, is not such a file, or has another digest.
+    Raises
+    ------
+    StateError : the file is missing, is not such a file, or has another digest.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

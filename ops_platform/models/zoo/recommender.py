@@ -41,21 +41,23 @@ class Recommender(BaseEstimator):
 
     The linear algebra costs O(m^3) time and three m x m float64 arrays for m products.
 
-    Args:
-        half_life_days: a purchase counts half as much after so many days.
-        regularisation: of EASE, in customer-days.
-        repeat_weight: of buying the same product again, against buying what goes with it.
-        trend_half_life_days: what "recent" means in the trend and in the popularity.
-        neighbours: how many other products each product is linked to.
-        threads: of the linear algebra; another number gives other last digits.
-        seed: recorded for provenance; nothing in this model is random.
+    Parameters
+    ----------
+    half_life_days : a purchase counts half as much after so many days.
+    regularisation : of EASE, in customer-days.
+    repeat_weight : of buying the same product again, against buying what goes with it.
+    trend_half_life_days : what "recent" means in the trend and in the popularity.
+    neighbours : how many other products each product is linked to.
+    threads : of the linear algebra; another number gives other last digits.
+    seed : recorded for provenance; nothing in this model is random.
 
-    Attributes:
-        customers_: str (n,), sorted ids of the training set.
-        products_: str (m,), sorted.
-        history_: float64 CSR (n, m).
-        links_: float32 CSR (m, m).
-        popularity_: float64 (m,), share of the recent demand.
+    Attributes
+    ----------
+    customers_ : str (n,), sorted ids of the training set.
+    products_ : str (m,), sorted.
+    history_ : float64 CSR (n, m).
+    links_ : float32 CSR (m, m).
+    popularity_ : float64 (m,), share of the recent demand.
     """
 
     def __init__(
@@ -80,9 +82,10 @@ class Recommender(BaseEstimator):
     def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
         """Learn from distinct (customer_id, product_id, day) up to `as_of`.
 
-        Raises:
-            TrainingError: the interactions are refused by `numbered`, or a parameter is not
-                positive.
+        Raises
+        ------
+        TrainingError : the interactions are refused by `numbered`, or a parameter is not
+            positive.
         """
         self._check_parameters()
         known = numbered(interactions, as_of)
@@ -97,8 +100,9 @@ class Recommender(BaseEstimator):
     def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
         """The k best products for each of n customers; unknown ones get the popular products.
 
-        Raises:
-            ValueError: k < 1.
+        Raises
+        ------
+        ValueError : k < 1.
         """
         position = positions(customers, self.customers_)
         return recommend(self._score, position, self.products_, k)
@@ -150,16 +154,19 @@ def ease(counts: sparse.csr_array, regularisation: float, threads: int) -> np.nd
     P is the inverse of the regularised Gram matrix, by Cholesky, which takes a third of the
     time of a general inverse.
 
-    Args:
-        counts: CSR (n_customers, m).
-        regularisation: above 0, added to the diagonal of the Gram matrix.
-        threads: of BLAS, fixed because the last digits depend on it.
+    Parameters
+    ----------
+    counts : CSR (n_customers, m).
+    regularisation : above 0, added to the diagonal of the Gram matrix.
+    threads : of BLAS, fixed because the last digits depend on it.
 
-    Returns:
-        float64 (m, m); column j foretells product j.
+    Returns
+    -------
+    float64 (m, m); column j foretells product j.
 
-    Raises:
-        TrainingError: the Gram matrix is not positive definite in floating point.
+    Raises
+    ------
+    TrainingError : the Gram matrix is not positive definite in floating point.
     """
     gram = (counts.T @ counts).toarray(order="F")
     gram[np.diag_indices_from(gram)] += regularisation
