@@ -97,6 +97,8 @@ class Torture:
         seconds = time.monotonic() - start
         step = running_step(log.read_text(encoding="utf-8", errors="replace"))
         outcome = "hung" if outlasts(run, PATIENCE) else f"exit code {run.returncode}"
+        if any("/dbt build " in process.command for process in members(run.pid)):
+            outcome += ", dbt lives on"
         if not hit:
             # Runs on what is there already are shorter than the first.
             self.seconds = seconds

@@ -78,9 +78,7 @@ def postgres_tool(name: str) -> str | None:
     """The path of one of Postgres's programs, or None where it is not installed."""
     found, config = shutil.which(name), shutil.which("pg_config")
     if found is None and config is not None:
-        where = subprocess.run(
-            [config, "--bindir"], capture_output=True, text=True, check=True
-        )
+        where = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True)
         found = shutil.which(name, path=where.stdout.strip())
     return found
 

@@ -50,7 +50,13 @@ def by_csv(content: bytes) -> list[tuple[str, ...]] | None:
     return [tuple(record) for record in records if record][1:]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=5,
+    deadline=None,
+    # An example takes a second, so a failing one is shown as it is found.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(st.lists(BODY, min_size=15, max_size=40, unique=True))
 @example(
     [

@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -64,8 +65,8 @@ def test_two_lines_are_in_quarantine_for_their_price_and_found_at_their_line(rea
     for path, line, reasons, price, customer in rows:
         assert reasons == ["unit_price: below 0"]
         assert customer is None
-        with open(path, encoding="utf-8", newline="") as file:
-            assert f",{price}," in file.read().split("\n")[line - 1]
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        assert f",{price}," in lines[line - 1]
 
 
 def test_the_values_are_those_that_are_known_of_them(reader):

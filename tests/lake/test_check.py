@@ -7,10 +7,16 @@ from tests.lake.conftest import data_file, deliver, flip_a_bit, run
 
 
 @pytest.fixture
-def delivered(lake, tmp_path):
+def delivered(sqlite_lake, tmp_path):
+    deliver(sqlite_lake, tmp_path / "orders", 2, 3)
+    return sqlite_lake
+
+
+def test_deliveries_and_their_ledger_hold(lake, tmp_path):
     deliver(lake, tmp_path / "orders", 2, 3)
     assert check(lake) == []
-    return lake
+    run(lake, "DELETE FROM raw.orders")
+    assert len(check(lake)) == 2
 
 
 def test_a_lake_that_lived_a_little_holds(lake):
@@ -40,7 +46,7 @@ def test_a_truncated_file_is_named(delivered):
     assert check(delivered) == [f"{path}: {size - 1} bytes, {size} in the catalog"]
 
 
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("part", [0.1, 0.9])
 def test_a_flipped_bit_is_found_wherever_it_is(delivered, part):
     path = data_file(delivered, "raw")
     flip_a_bit(path, int(path.stat().st_size * part))

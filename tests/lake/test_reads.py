@@ -43,6 +43,11 @@ def test_a_row_more_is_another_digest(rows):
     assert digest(rows[1:]) != digest(rows)
 
 
+def test_which_row_is_doubled_counts():
+    one, two = (1, "x", 0.5), (2, "y", 0.5)
+    assert len({digest([one, one, two]), digest([one, two, two]), digest([one, two])}) == 3
+
+
 def test_the_digest_is_the_same_with_any_number_of_threads():
     query = "SELECT range AS a, range / 7 AS b, (range * 31) % 1000 AS c FROM range(400000)"
     found = set()

@@ -1,0 +1,104 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops_platform.errors import LakeBusyError
+from ops_platform.lake import catalog
+from ops_platform.lake.check import check
+from ops_platform.lake.lock import write_lock
+from ops_platform.lake.write import digest_new_files
+from ops_platform.settings import TELEMETRY_OFF
+from tests.lake.conftest import quick, read, run
+
+PROFILE = """
+tiny:
+  target: lake
+  outputs:
+    lake:
+      type: duckdb
+      path: "{{ env_var('OPS_DBT_SCRATCH') }}"
+      database: lake
+      schema: main
+      threads: 1
+      config_options: {autoinstall_known_extensions: false}
+      attach:
+        - path: "{{ env_var('OPS_LAKE_ATTACH') }}"
+          alias: lake
+          is_ducklake: true
+          options: "{{ fromjson(env_var('OPS_LAKE_OPTIONS')) | as_native }}"
+      plugins: [{module: ops_platform.lake.dbt_plugin}]
+"""
+# While this hook reads its pipe dbt can't go on, so the test decides how long it runs.
+HOOK = """{{ config(materialized='table', pre_hook="create or replace temp table said as
+select * from read_text('%s')") }} select 2 as a"""
+
+
+@pytest.fixture
+def dbt(lake, tmp_path):
+    """Start a dbt command on a tiny project, in a home where no extension has been copied yet."""
+    project, home = tmp_path / "project", tmp_path / "user"
+    (project / "models").mkdir(parents=True)
+    home.mkdir()
+    (project / "profiles.yml").write_text(PROFILE)
+    (project / "dbt_project.yml").write_text("name: tiny\nprofile: tiny\n")
+    os.mkfifo(tmp_path / "pipe")
+    (project / "models" / "made.sql").write_text(HOOK % (tmp_path / "pipe"))
+    environment = {
+        **os.environ, **TELEMETRY_OFF, "HOME": str(home),
+        "OPS_HOME": str(lake.home.parent), "OPS_CATALOG_URL": lake.catalog_url or "",
+        "OPS_DBT_SCRATCH": str(tmp_path / "scratch.duckdb"), "OPS_LAKE_ATTACH": lake.attach_path,
+        "OPS_LAKE_OPTIONS": json.dumps(lake.attach_options),
+        "OPS_DBT_SNAPSHOT_FILE": str(tmp_path / "snapshot"), "OPS_LOCK_SECONDS": "10",
+    }  # fmt: skip
+    started = []
+
+    def start(command):
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("dbt")), "--debug", *command.split(),
+             "--project-dir", str(project), "--profiles-dir", str(project)],
+            env=environment, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_dbt_holds_the_lock_itself_until_it_ends(lake, dbt, tmp_path):
+    run(lake, "CREATE TABLE t AS SELECT 1 AS a")
+    process = dbt("run")
+    # Opening a pipe waits for its reader: here dbt is in the middle of its model.
+    with (tmp_path / "pipe").open("w") as pipe:
+        with quick(lake) as impatient, pytest.raises(LakeBusyError):
+            run(impatient, "CREATE TABLE u AS SELECT 1 AS a")
+        assert read(lake, "FROM t") == [(1,)]
+        pipe.write("go on")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert read(lake, "FROM made") == [(2,)]
+    assert (tmp_path / "snapshot").read_text() == str(catalog.head(lake))
+    assert digest_new_files(lake) == 1
+    assert check(lake) == []
+    logs = output + "".join(p.read_text() for p in tmp_path.rglob("dbt.log"))
+    assert "s3cr" not in logs
+
+
+def test_a_killed_dbt_frees_the_lock_and_what_only_reads_does_not_take_it(lake, dbt, tmp_path):
+    before = run(lake, "CREATE TABLE t AS SELECT 1 AS a")
+    process = dbt("run")
+    with (tmp_path / "pipe").open("w"):
+        process.kill()
+        process.wait()
+    with write_lock(lake):
+        reading = dbt("compile")
+        assert reading.communicate(timeout=60)[0]
+        assert reading.returncode == 0
+    assert catalog.head(lake) == before
+    assert check(lake) == []
