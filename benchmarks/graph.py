@@ -82,11 +82,16 @@ def materialize(home: Home, extra: dict[str, str] | None = None, timeout: float 
         assert process.stdout is not None
         limit = threading.Timer(timeout, kill_group, [process.pid])
         limit.start()
-        for line in process.stdout:
-            log.append(line)
-            if part := _part_that_begins(line):
-                marks.append((part, time.monotonic()))
-        limit.cancel()
+        try:
+            for line in process.stdout:
+                log.append(line)
+                if part := _part_that_begins(line):
+                    marks.append((part, time.monotonic()))
+        except BaseException:
+            kill_group(process.pid)
+            raise
+        finally:
+            limit.cancel()
     end = time.monotonic()
     if process.returncode:
         raise RuntimeError(f"the run ended with {process.returncode}:\n{''.join(log[-60:])}")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import duckdb
 
 from ops_platform.errors import RegistryError
+from ops_platform.features.build import published_with_features
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import published
 from ops_platform.models.registry import Registry
 from ops_platform.settings import Settings
 
@@ -35,7 +35,7 @@ def advise(settings: Settings, model: str, customers: list[str], k: int) -> list
         raise RegistryError(f"{model} has no champion yet: materialize models/{model} first")
     found = registry.load(model, champion.version).recommend(customers, k)
     lake = Lake.at(settings)
-    connection = connect(lake, snapshot=published(lake).snapshot)
+    connection = connect(lake, snapshot=published_with_features(lake).snapshot)
     try:
         names = dict(
             connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()
@@ -73,7 +73,7 @@ def _bought(
 def frequent_customers(settings: Settings, count: int) -> list[str]:
     """The published customers with the most days of purchase, as examples."""
     lake = Lake.at(settings)
-    connection = connect(lake, snapshot=published(lake).snapshot)
+    connection = connect(lake, snapshot=published_with_features(lake).snapshot)
     try:
         rows = connection.execute(
             "SELECT customer_id FROM features.customer_activity "

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ops_platform.errors import OpsError
@@ -31,16 +32,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @contextmanager
-def _working(what: str) -> Iterator[Settings]:
-    """Settings, a spinner while it lasts, and a plain message with exit code 1 when it fails."""
+def _plain_errors() -> Iterator[Settings]:
+    """The settings; what fails within is a plain message and exit code 1."""
     try:
         telemetry_off()
-        settings = Settings()
-        with errors.status(what):
-            yield settings
-    except (OpsError, ValidationError) as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        yield Settings()
+    except (OpsError, ValidationError, OSError) as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def _working(what: str) -> Iterator[Settings]:
+    """The settings, and a spinner that says what goes on."""
+    with _plain_errors() as settings, errors.status(what):
+        yield settings
 
 
 def _print_json(value: Any) -> None:
@@ -50,10 +56,10 @@ def _print_json(value: Any) -> None:
 @app.command()
 def status(as_json: Json = False) -> None:
     """Deliveries and rows by source, the published snapshot, and each model's champion."""
-    with _working("reading the lake and the registry"):
+    with _working("reading the lake and the registry") as settings:
         from ops_platform.status import status as read
 
-        state = read(Settings())
+        state = read(settings)
     if as_json:
         _print_json(state)
         return
@@ -68,7 +74,8 @@ def status(as_json: Json = False) -> None:
     console.print(table)
     for name, source in state["sources"].items():
         for entry in source["troubled"]:
-            console.print(f"{name}: {entry['path']} {entry['status']} {entry['reason'] or ''}")
+            told = f"{name}: {entry['path']} {entry['status']} {entry['reason'] or ''}"
+            console.print(escape(told))
     console.print(f"published snapshot: {_or_none(state['published'])}")
     for name, champion in state["models"].items():
         console.print(f"{name}: {_champion(champion)}")
@@ -104,7 +111,7 @@ def ingest(as_json: Json = False) -> None:
                 contract,
                 source_location(settings, contract),
                 settings.now(),
-                errors.print,
+                lambda text: errors.print(escape(text)),
             ).changed
             for contract in read_contracts(settings.contracts)
         }
@@ -115,10 +122,11 @@ def ingest(as_json: Json = False) -> None:
         console.print(f"{name}: {len(changed)} deliveries are new or changed")
         for entry in changed:
             if entry.status != "taken" or len(changed) <= 20:
-                console.print(
+                told = (
                     f"  {entry.status} {entry.path}: {entry.rows_raw} rows, "
                     f"{entry.rows_quarantined} quarantined {entry.reason or ''}"
                 )
+                console.print(escape(told))
 
 
 @app.command()
@@ -166,8 +174,8 @@ def dbt(context: typer.Context) -> None:
     """Run dbt by hand on the lake, say `ops dbt test --select marts`; it takes the lake's lock."""
     from ops_platform.transform.project import run_dbt
 
-    telemetry_off()
-    raise typer.Exit(run_dbt(Settings(), context.args))
+    with _plain_errors() as settings:
+        raise typer.Exit(run_dbt(settings, context.args))
 
 
 @app.command()
@@ -190,12 +198,12 @@ def ui(
     """Dagster's web server and daemon and MLflow's UI on this machine; Ctrl-C stops all."""
     from ops_platform.processes import user_interfaces
 
-    telemetry_off()
-    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
-    try:
-        raise typer.Exit(user_interfaces(Settings(), port, mlflow_port))
-    except KeyboardInterrupt:
-        console.print("stopped")
+    with _plain_errors() as settings:
+        console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+        try:
+            raise typer.Exit(user_interfaces(settings, port, mlflow_port))
+        except KeyboardInterrupt:
+            console.print("stopped")
 
 
 @lake_app.command("check")
@@ -210,7 +218,7 @@ def lake_check(as_json: Json = False) -> None:
         _print_json({"holds": not faults, "faults": faults})
     else:
         for fault in faults:
-            errors.print(f"[red]{fault}[/]")
+            errors.print(f"[red]{escape(fault)}[/]")
         console.print("the lake holds" if not faults else f"{len(faults)} faults")
     raise typer.Exit(1 if faults else 0)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ops_platform.errors import OpsError
@@ -50,13 +50,17 @@ class Settings(BaseSettings):
     mlflow_uri: str | None = Field(None, description="A tracking server; SQLite if unset.")
     clock: str = Field("system", description="`system`, or a file that holds an ISO time.")
     as_of: date | None = Field(None, description="Newest usable day; the newest order's if unset.")
-    seed: int = Field(0, description="Seed of every random choice.")
-    lock_seconds: float = Field(600, description="How long a writer waits for its turn.")
-    snapshot_days: float = Field(7, description="Upkeep keeps snapshots younger than this.")
-    evaluation_days: int = Field(30, description="Longest window that judges a model.")
-    evaluation_days_min: int = Field(7, description="A shorter window is too early to judge.")
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+    lock_seconds: float = Field(600, ge=0, description="How long a writer waits for its turn.")
+    snapshot_days: float = Field(7, ge=0, description="Upkeep keeps snapshots younger than this.")
+    evaluation_days: int = Field(
+        30, ge=1, description="How many days before as-of a window that judges may begin."
+    )
+    evaluation_days_min: int = Field(
+        7, ge=1, description="A window of fewer days is too early to judge."
+    )
     promotion_margin: float = Field(
-        0.01, description="Share of the champion's score that a fresher model may lose."
+        0.01, ge=0, le=1, description="Share of the champion's score that a fresher model may lose."
     )
 
     @field_validator("home", "contracts", "dbt_project", "sources", "data_path")
@@ -71,6 +75,12 @@ class Settings(BaseSettings):
         if url is not None and urlsplit(url).scheme not in ("postgresql", "postgres"):
             raise ValueError("OPS_CATALOG_URL must be a postgresql:// URL, or unset for SQLite")
         return url
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> "Settings":
+        if self.evaluation_days_min > self.evaluation_days + 1:
+            raise ValueError("OPS_EVALUATION_DAYS_MIN must not be above OPS_EVALUATION_DAYS + 1")
+        return self
 
     @cached_property
     def mlflow_tracking_uri(self) -> str:

@@ -3,12 +3,18 @@
 import dagster as dg
 
 from ops_platform.errors import BlockedError
-from ops_platform.features.build import build, newest_day, snapshots_of, validate
+from ops_platform.features.build import build, newest_day, stamps_of, validate
 from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published, changed_since, publish, published
+from ops_platform.lake.published import (
+    Published,
+    changed_since,
+    features_changed_since,
+    publish,
+    published,
+)
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import POOL, PUBLISHED_MARTS
 
@@ -120,10 +126,10 @@ def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
     def publish_features(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         pointer, snapshot = published(lake), catalog.head(lake)
-        if not changed_since(lake, pointer.snapshot, {"features"}):
+        if not features_changed_since(lake, pointer.snapshot):
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
         _require_publishable(lake, views, pointer, snapshot)
-        publish(lake, Published(snapshot, pointer.marts))
+        publish(lake, Published(snapshot, pointer.marts), seen=pointer)
         return dg.MaterializeResult(metadata={"snapshot": snapshot, "moved": True})
 
     return publish_features
@@ -132,19 +138,19 @@ def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
 def _require_publishable(
     lake: Lake, views: list[FeatureView], pointer: Published, snapshot: int
 ) -> None:
-    moved_on = changed_since(lake, pointer.marts, {"raw", "staging", "intermediate", "marts"})
+    moved_on = changed_since(lake, pointer.marts)
     if moved_on:
         raise BlockedError(
             f"{', '.join(moved_on)} changed while the features were computed: the published "
-            "snapshot stays; materialize from lake/published_marts on"
+            "snapshot stays; materialize the dbt models and all that follows"
         )
     connection = connect(lake, snapshot=snapshot)
     try:
-        others = snapshots_of(connection, views) - {pointer.marts}
-        if others:
+        stamps = stamps_of(connection, views)
+        if len(stamps) > 1 or any(marts != pointer.marts for marts, _ in stamps):
             raise BlockedError(
-                f"features were computed from the marts of snapshot {sorted(others)}, not of the "
-                f"published {pointer.marts}: materialize all features"
+                f"features are of (marts snapshot, as-of) {sorted(stamps)}, not all of one day and "
+                f"of the published marts, {pointer.marts}: materialize all features"
             )
         failing = [view.name for view in views if not validate(connection, view).failures.empty]
     finally:

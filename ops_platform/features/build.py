@@ -10,13 +10,13 @@ import pandas as pd
 import pandera.errors
 from ibis.backends.sql.datatypes import DuckDBType
 
-from ops_platform.errors import LakeError
+from ops_platform.errors import LakeError, NotPublishedError
 from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import attach, connect
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import published
-from ops_platform.lake.write import write
+from ops_platform.lake.published import Published, published
+from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
 _OWN = ("as_of", "_snapshot")
@@ -62,16 +62,17 @@ def build(lake: Lake, view: FeatureView, as_of: date) -> bool:
     if catalog.build_is_current(lake, view.table, inputs, [view.table]):
         return False
 
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> int:
         connection.execute("CREATE SCHEMA IF NOT EXISTS features")
         connection.execute(
             f"CREATE OR REPLACE TABLE {view.table} AS "
             f"SELECT *, DATE '{as_of}' AS as_of, {marts}::BIGINT AS _snapshot FROM ({rows}) "
             f"ORDER BY {', '.join(view.entity)}"
         )
+        return snapshot_being_made(connection)
 
-    write(lake, work, prepare=lambda c: attach(c, lake, PUBLISHED, snapshot=marts))
-    catalog.record_build(lake, view.table, inputs, catalog.last_changed(lake)[view.table])
+    snapshot = write(lake, work, prepare=lambda c: attach(c, lake, PUBLISHED, snapshot=marts))
+    catalog.record_build(lake, view.table, inputs, snapshot)
     return True
 
 
@@ -104,7 +105,20 @@ def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Valida
     return Validation(rows, pd.DataFrame())
 
 
-def snapshots_of(connection: duckdb.DuckDBPyConnection, views: list[FeatureView]) -> set[int]:
-    """The snapshots of the marts that these feature tables were computed from."""
-    union = " UNION ".join(f"SELECT DISTINCT _snapshot FROM {view.table}" for view in views)
-    return {int(snapshot) for (snapshot,) in connection.execute(union).fetchall()}
+def stamps_of(
+    connection: duckdb.DuckDBPyConnection, views: list[FeatureView]
+) -> set[tuple[int, date]]:
+    """The (snapshot of the marts, as-of) that the rows of these feature tables are of."""
+    union = " UNION ".join(f"SELECT DISTINCT _snapshot, as_of FROM {view.table}" for view in views)
+    return {(int(snapshot), as_of) for snapshot, as_of in connection.execute(union).fetchall()}
+
+
+def published_with_features(lake: Lake) -> Published:
+    """The published snapshot; raises NotPublishedError while its features are not there yet."""
+    pointer = published(lake)
+    if pointer.snapshot == pointer.marts:
+        raise NotPublishedError(
+            "the features of the published marts are not published yet: "
+            "materialize up to lake/published_features first"
+        )
+    return pointer

@@ -173,7 +173,7 @@ def build_inputs(lake: Lake, name: str) -> str:
 
 def record_build(lake: Lake, name: str, inputs: str, snapshot: int) -> None:
     """Remember that the build `name` made its tables, complete as of `snapshot`."""
-    with session(lake) as connection:
+    with write_lock(lake), session(lake) as connection:
         connection.execute("DELETE FROM ops_build WHERE name = ?", [name])
         connection.execute("INSERT INTO ops_build VALUES (?, ?, ?)", [name, snapshot, inputs])
 

@@ -9,6 +9,9 @@ from ops_platform.lake import catalog
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 
+# Schemas that no mart is made from: the features come after the marts.
+BESIDE = {"features", "ledger", "quarantine"}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -64,12 +67,17 @@ def published_or_none(lake: Lake) -> Published | None:
     return None if pointer is None else Published(*pointer)
 
 
-def publish(lake: Lake, pointer: Published) -> None:
-    """Move the pointer, atomically; under the lock, so that upkeep sees either or.
+def publish(lake: Lake, pointer: Published, seen: Published | None) -> None:
+    """Move the pointer, atomically, if it still is the one that was `seen` before the checks ran.
 
-    Raises LakeError when upkeep has expired what it is to point to.
+    Under the lock, so that upkeep sees either or. Raises BlockedError when another run has
+    published meanwhile, LakeError when upkeep has expired what it is to point to.
     """
     with write_lock(lake):
+        if published_or_none(lake) != seen:
+            raise BlockedError(
+                "another run has published a snapshot meanwhile, which stays: materialize again"
+            )
         catalog.move_pointer(lake, pointer.snapshot, pointer.marts)
 
 
@@ -85,10 +93,18 @@ def require(connection: duckdb.DuckDBPyConnection, checks: list[BlockingCheck]) 
         )
 
 
-def changed_since(lake: Lake, snapshot: int, schemas: set[str]) -> list[str]:
-    """The tables of these schemas that a later snapshot than `snapshot` has changed."""
+def changed_since(lake: Lake, snapshot: int) -> list[str]:
+    """The raw tables and dbt's tables that a later snapshot than `snapshot` has changed."""
     return [
         table
         for table, changed in sorted(catalog.last_changed(lake).items())
-        if table.split(".")[0] in schemas and changed > snapshot
+        if table.split(".")[0] not in BESIDE and changed > snapshot
     ]
+
+
+def features_changed_since(lake: Lake, snapshot: int) -> bool:
+    """Whether a later snapshot than `snapshot` has changed a feature table."""
+    return any(
+        table.startswith("features.") and changed > snapshot
+        for table, changed in catalog.last_changed(lake).items()
+    )

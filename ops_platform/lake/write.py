@@ -9,7 +9,7 @@ from typing import TypeVar
 import duckdb
 
 from ops_platform.lake import catalog
-from ops_platform.lake.connect import connect
+from ops_platform.lake.connect import ALIAS, connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 
@@ -38,6 +38,18 @@ def write(
             connection.close()
         record_digests(lake)
         return result
+
+
+def snapshot_being_made(connection: duckdb.DuckDBPyConnection) -> int:
+    """The id of the snapshot that the open transaction of `write` will make, if it changes anything.
+
+    It is sure only because this process holds the write lock.
+    """
+    row = connection.execute(
+        f"SELECT max(snapshot_id) + 1 FROM ducklake_snapshots('{ALIAS}')"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def open_writer(lake: Lake) -> duckdb.DuckDBPyConnection:

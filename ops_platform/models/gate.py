@@ -11,6 +11,7 @@ from ops_platform.errors import TrainingError
 
 Decision = Literal["first", "better", "no worse and fresher", "worse", "too early"]
 
+CUSTOMERS_MIN = 2
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 # 64 resamples of 100,000 customers are 51 MB at once.
@@ -48,6 +49,7 @@ class Verdict:
 def window(
     as_of: date,
     champion_as_of: date | None,
+    first_day: date,
     longest_days: int = 30,
     shortest_days: int = 7,
 ) -> date | None:
@@ -60,12 +62,16 @@ def window(
     Parameters
     ----------
     as_of : newest usable day.
-    champion_as_of : newest day that the champion learned from; None for the first version.
+    champion_as_of : newest day that the champion learned from; None for the first version,
+        whose window is at most the later half of the history.
+    first_day : of the history.
     longest_days : how far the window may reach back from `as_of`.
     shortest_days : a window with fewer days than this, both ends counted, is too early.
     """
     cut = as_of - timedelta(days=longest_days)
-    if champion_as_of is not None:
+    if champion_as_of is None:
+        cut = max(cut, first_day + (as_of - first_day + timedelta(days=1)) // 2)
+    else:
         cut = max(cut, champion_as_of + timedelta(days=1))
     days = (as_of - cut).days + 1
     return cut if days >= shortest_days else None
@@ -90,18 +96,24 @@ def first(challenger_scores: pd.Series, start: date, end: date) -> Verdict:
     )
 
 
-def too_early(as_of: date, champion_as_of: date, shortest_days: int = 7) -> Verdict:
-    """The verdict where fewer than `shortest_days` lie between the champion and `as_of`."""
-    ready = champion_as_of + timedelta(days=shortest_days)
+def too_early(
+    as_of: date, champion_as_of: date | None, first_day: date, shortest_days: int = 7
+) -> Verdict:
+    """The verdict where too little lies between what is known and `as_of` to judge on.
+
+    That is fewer than `shortest_days`, or fewer customers than can be compared.
+    """
+    known_to = champion_as_of or first_day + (as_of - first_day) // 2
+    start = known_to + timedelta(days=1)
     return Verdict(
         promote=False,
         decision="too early",
         reason=(
-            f"Too early to judge: the champion has learned from events up to {champion_as_of}, "
-            f"and too few days that it has not seen lie between that and {as_of}. "
-            f"Ask again when there are events up to {ready}."
+            f"Too early to judge: between {start} and {as_of} there are not {shortest_days} days "
+            f"with purchases of {CUSTOMERS_MIN} known customers, on which no version was fitted. "
+            "Ask again when newer orders have come."
         ),
-        window_start=champion_as_of + timedelta(days=1),
+        window_start=start,
         window_end=as_of,
     )
 
@@ -161,7 +173,7 @@ def _paired(champion: pd.Series, challenger: pd.Series) -> np.ndarray:
             "Champion and challenger were scored on different customers "
             f"({len(champion)} and {len(challenger)}); score both in one call of judge_all."
         )
-    if len(champion) < 2:
+    if len(champion) < CUSTOMERS_MIN:
         raise TrainingError(
             f"Only {len(champion)} known customers bought in the window; "
             "two are the least that can be compared: wait for more events."

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION = "champion"
+PROMOTED = "promoted"
 # Given explicitly: MLflow starts a process of its own to guess them, which takes 5 s.
 REQUIREMENTS = ("numpy", "pandas", "scipy", "scikit-learn", "threadpoolctl")
 MLFLOW_ENVIRONMENT = {
@@ -54,6 +55,12 @@ class Version:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     run_id: str
+
+    @property
+    def is_to_be_promoted(self) -> bool:
+        """Whether its verdict asks for a promotion that has never happened."""
+        verdict = json.loads(self.tags.get("verdict", "{}"))
+        return bool(verdict.get("promote")) and PROMOTED not in self.tags
 
 
 class Registry:
@@ -150,6 +157,8 @@ class Registry:
         """Let the alias champion name this version; promoting it again changes nothing."""
         with self._reached(f"promote version {version} of {name!r}"):
             self._client.set_registered_model_alias(name, CHAMPION, str(version))
+            # Told apart from a version that a killed run has still to promote.
+            self._client.set_model_version_tag(name, str(version), PROMOTED, "true")
 
     def load(self, name: str, version: int) -> Estimator:
         """The fitted model of a version, after its state's digest was verified.
@@ -163,12 +172,7 @@ class Registry:
 
         with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
             found = self._client.get_model_version(name, str(version))
-            missing = {"estimator", "params", "state_digest"} - set(found.tags)
-            if missing:
-                raise RegistryError(
-                    f"Version {version} of {name!r} lacks the tags {', '.join(sorted(missing))}: "
-                    "it was registered by something else; register the model again."
-                )
+            _require_ours(found)
             stored = download_artifacts(
                 f"{self._client.get_model_version_download_uri(name, str(version))}"
                 "/artifacts/state.npz",
@@ -263,9 +267,20 @@ class Registry:
         return found[0] if found else None
 
     def _version(self, found: "ModelVersion") -> Version:
+        _require_ours(found)
         run = self._client.get_run(found.run_id)
         return Version(
             found.name, int(found.version), dict(found.tags), dict(run.data.metrics), found.run_id
+        )
+
+
+def _require_ours(found: "ModelVersion") -> None:
+    missing = {"estimator", "params", "state_digest"} - set(found.tags)
+    if missing:
+        raise RegistryError(
+            f"Version {found.version} of {found.name!r} lacks the tags "
+            f"{', '.join(sorted(missing))}: it was registered by something else; "
+            "take the alias champion off it, or register the model again."
         )
 
 

@@ -11,14 +11,14 @@ import duckdb
 import pandas as pd
 
 from ops_platform.errors import TrainingError
-from ops_platform.features.build import query, snapshots_of
+from ops_platform.features.build import published_with_features, query, stamps_of
 from ops_platform.features.view import find_views
 from ops_platform.features.views import customer_products
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published, published
+from ops_platform.lake.published import Published
 from ops_platform.models import gate
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import Estimator, estimator
@@ -28,6 +28,7 @@ from ops_platform.models.registry import Registry, Version
 
 K = 20
 METRIC = f"ndcg_at_{K}"
+BASELINES = {"popularity": Popularity, "personal_frequency": PersonalFrequency}
 _ROWS = (
     f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
     "ORDER BY customer_id, product_id, day"
@@ -51,6 +52,12 @@ class TrainingSet:
     as_of: date
     pointer: Published
     digest: str
+
+    @property
+    def first_day(self) -> date:
+        """The day of the oldest row."""
+        day: date = pd.Timestamp(self.interactions["day"].min()).date()
+        return day
 
 
 @dataclass(frozen=True)
@@ -79,29 +86,21 @@ def read_training_set(lake: Lake) -> TrainingSet:
     """The published rows that a model may be fitted on.
 
     Raises TrainingError when the published features were made from other marts than the
-    published ones, or from different days; NotPublishedError before anything is published.
+    published ones, or of different days; NotPublishedError before features are published.
     """
-    pointer = published(lake)
-    if pointer.snapshot == pointer.marts:
-        raise TrainingError(
-            "the features of the published marts are not published yet: "
-            "materialize up to lake/published_features first"
-        )
+    pointer = published_with_features(lake)
     connection = connect(lake, snapshot=pointer.snapshot)
     try:
-        others = snapshots_of(connection, find_views()) - {pointer.marts}
-        if others:
-            raise TrainingError(
-                f"the features were made from the marts of snapshot {sorted(others)}, not of the "
-                f"published {pointer.marts}: materialize all features"
-            )
-        days = connection.execute(
-            f"SELECT DISTINCT as_of FROM {customer_products.VIEW.table}"
-        ).fetchall()
-        if len(days) != 1:
+        stamps = stamps_of(connection, find_views())
+        if not stamps:
             raise TrainingError("the training set is empty: no customer has bought a product yet")
+        if {marts for marts, _ in stamps} != {pointer.marts} or len(stamps) > 1:
+            raise TrainingError(
+                f"the features are of (marts snapshot, as-of) {sorted(stamps)}, not all of one day "
+                f"and of the published marts, {pointer.marts}: materialize all features"
+            )
         return TrainingSet(
-            connection.execute(_ROWS).df(), days[0][0], pointer, digest_rows(connection, _ROWS)
+            connection.execute(_ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, _ROWS)
         )
     finally:
         connection.close()
@@ -110,6 +109,7 @@ def read_training_set(lake: Lake) -> TrainingSet:
 def train(
     lake: Lake,
     registry: Registry,
+    rows: TrainingSet,
     name: str,
     *,
     seed: int,
@@ -118,32 +118,34 @@ def train(
     now: datetime,
     say: Say = lambda text: None,
 ) -> Outcome:
-    """Train, judge and register the model `name`, and promote it if the gate lets it.
+    """Train, judge and register the model `name` on `rows`, and promote it if the gate lets it.
 
     Nothing is trained when the newest version is of the same rows, recipe, parameters and seed,
     or when too few days have passed since the champion's as-of to tell the two apart.
     """
-    rows = read_training_set(lake)
     champion, newest = registry.champion(name), registry.newest(name)
     model = estimator(name)(seed=seed)
     identity = _identity(rows, model)
     if newest and all(newest.tags.get(tag) == value for tag, value in identity.items()):
-        return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
+        return Outcome(None, _finish(registry, newest), None, {})
     champion_as_of = date.fromisoformat(champion.tags["as_of"]) if champion else None
-    cut = gate.window(rows.as_of, champion_as_of, rules.longest_days, rules.shortest_days)
+    cut = gate.window(
+        rows.as_of, champion_as_of, rows.first_day, rules.longest_days, rules.shortest_days
+    )
     if cut is None:
-        assert champion_as_of is not None
-        verdict = gate.too_early(rows.as_of, champion_as_of, rules.shortest_days)
-        return Outcome(None, verdict.reason, verdict, {})
+        return _too_early(rows, champion_as_of, rules)
     say(f"judging on {cut} to {rows.as_of}")
     scores = _scores(lake, registry, rows, name, seed, cut, champion)
+    if len(scores) < gate.CUSTOMERS_MIN:
+        return _too_early(rows, champion_as_of, rules)
     verdict = _verdict(scores, cut, rows.as_of, rules.margin, seed)
     say(f"{verdict.decision}: {verdict.reason}")
     say(f"fitting on {len(rows.interactions)} interactions up to {rows.as_of}")
     model.fit(rows.interactions, rows.as_of)
     metrics = _metrics(scores)
     # Pinned first: a version whose snapshot upkeep may expire could not be rebuilt.
-    catalog.pin(lake, f"models/{name}/{rows.digest[:16]}", rows.pointer.snapshot)
+    snapshot = rows.pointer.snapshot
+    catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
     version = registry.register(
         name, model, metrics=metrics, tags=_tags(rows, identity, verdict, cause, seed), now=now
@@ -151,6 +153,19 @@ def train(
     if verdict.promote:
         registry.promote(name, version)
     return Outcome(version, verdict.reason, verdict, metrics)
+
+
+def _finish(registry: Registry, newest: Version) -> str:
+    """Promote what a run that was killed after registering had still to promote."""
+    if newest.is_to_be_promoted:
+        registry.promote(newest.name, newest.version)
+        return f"version {newest.version} is promoted, as its verdict asked for"
+    return f"nothing has changed since version {newest.version}"
+
+
+def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> Outcome:
+    verdict = gate.too_early(rows.as_of, champion_as_of, rows.first_day, rules.shortest_days)
+    return Outcome(None, verdict.reason, verdict, {})
 
 
 def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
@@ -178,8 +193,7 @@ def _scores(
     known = _known_by(lake, rows.pointer, before)
     contenders: dict[str, Estimator] = {
         "challenger": estimator(name)(seed=seed).fit(known, before),
-        "popularity": Popularity().fit(known, before),
-        "personal_frequency": PersonalFrequency().fit(known, before),
+        **{baseline: kind().fit(known, before) for baseline, kind in BASELINES.items()},
     }
     if champion is not None:
         contenders["champion"] = registry.load(name, champion.version)

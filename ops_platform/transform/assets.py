@@ -62,8 +62,8 @@ def mart_assets(
             return
         with dbt_environment(settings) as environment:
             os.environ.update(environment)
-            arguments = ["build", "--exclude-resource-type", "unit_test"]
-            if catalog.build_inputs(lake, BUILD).split(" ")[0] != inputs.split(" ")[0]:
+            arguments = ["build"]
+            if not _made_by_this_project(lake, inputs, tables):
                 # What an incremental model keeps was decided by the project as it was then.
                 arguments.append("--full-refresh")
             target = Path(environment["OPS_DBT_SCRATCH"]).parent / "target"
@@ -75,6 +75,13 @@ def mart_assets(
             catalog.record_build(lake, BUILD, inputs, snapshot)
 
     return cast(dg.AssetsDefinition, dbt_models)
+
+
+def _made_by_this_project(lake: Lake, inputs: str, tables: list[str]) -> bool:
+    """Whether every table is as a complete build of the project left it, as the project now is."""
+    built, changed = catalog.built_at(lake, BUILD), catalog.last_changed(lake)
+    same = catalog.build_inputs(lake, BUILD).split(" ")[0] == inputs.split(" ")[0]
+    return same and built is not None and all(changed.get(t, built + 1) <= built for t in tables)
 
 
 def _inputs(settings: Settings, lake: Lake, contracts: list[Contract]) -> str:
@@ -165,8 +172,9 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
     )
     def publish_marts(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
-        snapshot, pointer = catalog.head(lake), published_or_none(lake)
-        built = catalog.built_at(lake, BUILD)
+        # In this order: a build or a publication that ends in between is then seen as a change.
+        pointer, built = published_or_none(lake), catalog.built_at(lake, BUILD)
+        snapshot = catalog.head(lake)
         changed = catalog.last_changed(lake)
         apart = [table for table in marts if built is None or changed.get(table, built + 1) > built]
         if apart:
@@ -174,15 +182,14 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
                 f"{', '.join(apart)} changed after the last complete dbt build, so the marts may "
                 "not fit together: materialize all dbt models"
             )
-        schemas = {"raw", *(table.split(".")[0] for table in marts)}
-        if pointer and not changed_since(lake, pointer.marts, schemas):
+        if pointer and not changed_since(lake, pointer.marts):
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
         connection = connect(lake, snapshot=snapshot)
         try:
             require(connection, checks)
         finally:
             connection.close()
-        publish(lake, Published(snapshot, snapshot))
+        publish(lake, Published(snapshot, snapshot), seen=pointer)
         return dg.MaterializeResult(
             metadata={"snapshot": snapshot, "moved": True, "checks": len(checks)}
         )

@@ -37,8 +37,9 @@ VIEW = FeatureView(
                 int, pa.Check.ge(0), description="Days from the first purchase to as-of."
             ),
             "frequency": pa.Column(int, pa.Check.ge(1), description="Days with a purchase."),
+            # May be below zero: a refund can be for more than was paid.
             "monetary": pa.Column(
-                MONEY, pa.Check.ge(0), description="Spent in pounds sterling, net of cancellations."
+                MONEY, description="Spent in pounds sterling, net of cancellations."
             ),
         }
     ),
