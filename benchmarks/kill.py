@@ -23,7 +23,7 @@ class Process:
 def living() -> list[Process]:
     """Every process that is not a zombie."""
     shown = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,args="],
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="],
         capture_output=True,
         text=True,
         check=True,

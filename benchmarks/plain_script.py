@@ -18,7 +18,7 @@ import pandas as pd
 
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import estimator
-from ops_platform.models.judging import Fitted, judge_all
+from ops_platform.models.judging import Fitted, judge
 from ops_platform.models.registry import Registry
 
 NAME, METRIC, K, WINDOW_DAYS = "recommender", "ndcg_at_20", 20, 30
@@ -95,7 +95,7 @@ def _train(
         f"personal_frequency_{METRIC}": PersonalFrequency().fit(known, before),
     }
     window = rows.loc[pd.to_datetime(rows["day"]) >= pd.Timestamp(cut)]
-    scores = judge_all(contenders, window[["customer_id", "product_id"]].drop_duplicates(), K)
+    scores = judge(contenders, window[["customer_id", "product_id"]].drop_duplicates(), K)
     metrics = {name: float(scores[name].mean()) for name in scores.columns}
     champion = model(seed=0).fit(rows, as_of)
     registry = Registry(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")

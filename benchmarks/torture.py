@@ -10,6 +10,7 @@ tables must be those of a fresh home that was given the same files. Exit code 1 
 import argparse
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,15 @@ from rich.table import Table
 from benchmarks import promises
 from benchmarks.deliveries import Plan, deliver, plan
 from benchmarks.graph import COMMAND, Home, materialize, running_step
-from benchmarks.kill import kill, kill_group, members, outlasts, wait_for_dbt, wait_until
+from benchmarks.kill import (
+    POLL_SECONDS,
+    kill,
+    kill_group,
+    members,
+    outlasts,
+    wait_for_dbt,
+    wait_until,
+)
 from ops_platform.lake.published import Published, published_or_none
 from ops_platform.processes import environment
 
@@ -46,6 +55,7 @@ class Attempt:
     step: str
     outcome: str
     hit: bool
+    dbt_lives_on: bool
 
 
 @dataclass
@@ -66,14 +76,14 @@ class Summary:
 
 @dataclass
 class Torture:
-    """A home under torture; `seconds` and `dbt_seconds` are how long a run and its dbt last."""
+    """A home under torture; a run lasts `seconds`, and dbt has `dbt_nodes` in it."""
 
     home: Home
     planned: Plan
     rng: random.Random
     extra: dict[str, str]
     seconds: float
-    dbt_seconds: float
+    dbt_nodes: int
     summary: Summary
     pointer: Published | None = None
     groups: list[int] = field(default_factory=list)
@@ -93,33 +103,37 @@ class Torture:
                 start_new_session=True,
             )
         self.groups.append(run.pid)
-        hit = self._strike(run, kind)
+        hit = self._strike(run, kind, log)
         seconds = time.monotonic() - start
-        step = running_step(log.read_text(encoding="utf-8", errors="replace"))
+        step = running_step(_text(log))
         outcome = "hung" if outlasts(run, PATIENCE) else f"exit code {run.returncode}"
-        if any("/dbt build " in process.command for process in members(run.pid)):
-            outcome += ", dbt lives on"
+        lives_on = any("/dbt build " in process.command for process in members(run.pid))
+        outcome += ", dbt lives on" if lives_on else ""
         if not hit:
             # Runs on what is there already are shorter than the first.
             self.seconds = seconds
-        self.summary.attempts.append(Attempt(kind, seconds, step, outcome, hit))
+        self.summary.attempts.append(Attempt(kind, seconds, step, outcome, hit, lives_on))
         what = f"{number}: {kind} after {seconds:.1f} s in {step}: {outcome}"
         console.print(what if hit else f"{what} before the kill")
         if outcome == "hung" or (not hit and run.returncode):
-            end = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
+            end = "".join(_text(log).splitlines(keepends=True)[-15:])
             self.summary.violations.append(f"{what}, see {log}:\n{end}")
             kill_group(run.pid)
         self.look(f"after {what}")
         self.nothing_lives()
 
-    def _strike(self, run: "subprocess.Popen[bytes]", kind: str) -> bool:
+    def _strike(self, run: "subprocess.Popen[bytes]", kind: str, log: Path) -> bool:
+        """Kill at a moment of chance; False when the run ended before."""
         if kind == "group":
             return outlasts(run, self.rng.uniform(0, self.seconds)) and kill_group(run.pid)
-        # Only while dbt runs does it matter which of the two is killed.
+        # Only while dbt runs does it matter which of the two is killed. A node of dbt's own count
+        # is a moment that does not depend on how busy the machine is.
+        node = self.rng.randrange(self.dbt_nodes)
         child = wait_for_dbt(run)
-        if child is None or not outlasts(run, self.rng.uniform(0, self.dbt_seconds)):
-            return False
-        return kill(run.pid if kind == "parent" else child)
+        while node and f"{node} of {self.dbt_nodes} START" not in _text(log):
+            if not outlasts(run, POLL_SECONDS):
+                return False
+        return child is not None and kill(run.pid if kind == "parent" else child)
 
     def look(self, when: str) -> None:
         """Look at everything that is promised at any time."""
@@ -177,7 +191,7 @@ def run(kills: int, seed: int, folder: Path, *, kept: bool = False) -> Summary:
     instance = {"DAGSTER_HOME": environment(home.settings)["DAGSTER_HOME"]} if kept else {}
     torture = Torture(
         home, planned, random.Random(seed), SMALL | instance,
-        whole.seconds, whole.parts["dbt_models"], Summary(),
+        whole.seconds, _dbt_nodes(whole.log), Summary(),
     )  # fmt: skip
     try:
         with _reader(torture):
@@ -189,6 +203,17 @@ def run(kills: int, seed: int, folder: Path, *, kept: bool = False) -> Summary:
                 kill_group(group)
     torture.summary.seconds = time.monotonic() - start
     return torture.summary
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def _dbt_nodes(log: str) -> int:
+    found = re.search(r"\b1 of (\d+) START", log)
+    if found is None:
+        raise RuntimeError(f"dbt's count of its nodes is not in the log:\n{log[-3000:]}")
+    return int(found[1])
 
 
 def _kill(torture: Torture, kills: int) -> None:
@@ -237,7 +262,11 @@ def _print(summary: Summary) -> None:
         counts = [kills[kind, step] for kind in KINDS]
         table.add_row(step, *(str(count or "") for count in counts), str(sum(counts)))
     missed = len(summary.attempts) - summary.kills
-    table.caption = f"{missed} runs ended before their kill; {summary.seconds:.0f} s in all"
+    outlived = sum(one.dbt_lives_on for one in summary.attempts)
+    table.caption = (
+        f"{outlived} times dbt outlived its Dagster; {missed} runs ended before their kill; "
+        f"{summary.seconds:.0f} s in all"
+    )
     console.print(table)
     table = Table("check", "times")
     for name, times in summary.checks.items():

@@ -275,9 +275,10 @@ def _print_days(found: dict[str, Any]) -> list[Claim]:
 
 def _print_parts(parts: dict[str, dict[str, dict[str, float]]]) -> None:
     columns = [(size, kind) for size in parts for kind in parts[size]]
-    table = Table(
-        "part", *(f"{size}, {kind}" for size, kind in columns), title="of the last runs, s"
-    )
+    table = Table(title="where the time of the last runs goes, s")
+    table.add_column("part", no_wrap=True)
+    for size, kind in columns:
+        table.add_column(f"{size}, {kind}", justify="right")
     for part in parts["whole"]["new day"]:
         table.add_row(part, *(f"{parts[size][kind].get(part, 0):.2f}" for size, kind in columns))
     console.print(table)

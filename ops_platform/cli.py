@@ -157,14 +157,14 @@ def recommend(
             "score",
             "bought most often",
             "last on",
-            title=f"customer {advice.customer}, {model} version {advice.version}{word}",
+            title=f"customer {escape(advice.customer)}, {model} version {advice.version}{word}",
         )
         for row in range(max(len(advice.recommended), len(advice.bought))):
             new = advice.recommended[row : row + 1]
             old = advice.bought[row : row + 1]
             table.add_row(
-                *(f"{new[0][0]} {new[0][1]}", f"{new[0][2]:.3f}") if new else ("", ""),
-                *(f"{old[0][0]} {old[0][1]}", old[0][2]) if old else ("", ""),
+                *(escape(f"{new[0][0]} {new[0][1]}"), f"{new[0][2]:.3f}") if new else ("", ""),
+                *(escape(f"{old[0][0]} {old[0][1]}"), old[0][2]) if old else ("", ""),
             )
         console.print(table)
 

@@ -7,6 +7,7 @@ from ops_platform.features.assets import feature_asset, published_features, sche
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.location import require_known_sources
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.settings import Settings, telemetry_off
@@ -19,6 +20,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     has a fault, before anything runs."""
     telemetry_off()
     contracts = read_contracts(settings.contracts)
+    require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
     return dg.Definitions(

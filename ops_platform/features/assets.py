@@ -8,6 +8,7 @@ from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import POOL
 from ops_platform.lake.published import (
     Published,
     changed_since,
@@ -16,7 +17,7 @@ from ops_platform.lake.published import (
     published,
 )
 from ops_platform.settings import Settings
-from ops_platform.transform.assets import POOL, PUBLISHED_MARTS
+from ops_platform.transform.assets import PUBLISHED_MARTS
 
 PUBLISHED_FEATURES = dg.AssetKey(["lake", "published_features"])
 SCHEMA_CHECK = "schema"

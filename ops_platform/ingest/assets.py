@@ -12,9 +12,8 @@ from ops_platform.ingest.take_in import Intake, take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import POOL
 from ops_platform.settings import Settings
-
-POOL = "lake"
 
 
 def raw_asset(contract: Contract) -> dg.AssetsDefinition:
@@ -49,6 +48,8 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         location = source_location(settings, contract)
+        if location is None:
+            context.log.info(f"{contract.name} is not connected: its table stays as it is")
         intake = take_in(lake, contract, location, settings.now(), context.log.info)
         for entry in intake.changed:
             if entry.status == "refused":

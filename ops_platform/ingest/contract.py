@@ -1,13 +1,15 @@
 """A source's contract: Open Data Contract Standard v3 YAML, read, validated and made plain."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import jsonschema
@@ -31,7 +33,8 @@ KNOWN_TYPE = re.compile(
 )
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 # Of what the standard lets a contract say of a value; a promise that nobody keeps is refused.
-CHECKED = ("minimum", "maximum", "pattern")
+CHECKED = ("minimum", "maximum", "pattern", "defaultTimezone")
+TEXTS = ("pattern", "defaultTimezone")
 FORMATS = {"csv": ",", "tsv": "\t"}
 SUFFIX = ".odcs.yaml"
 Where = tuple[str | int, ...]
@@ -42,7 +45,7 @@ class Column:
     """One column of a source: `name`, engine `type`, and what a value must be.
 
     `inputs` are the columns that the source delivers for it, `expression` the SQL that makes its
-    text from them.
+    text from them. Times are as the source writes them, in `timezone`.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     pattern: str | None = None
-    classification: str | None = None
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Contract:
     def inputs(self) -> list[str]:
         """The columns that a delivery must have, in the contract's order."""
         return list(dict.fromkeys(name for column in self.columns for name in column.inputs))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what becomes of a record; words of description do not."""
+        decides = [replace(column, description="") for column in self.columns]
+        return hashlib.sha256(repr((self.delimiter, decides, self.event_time)).encode()).hexdigest()
 
 
 def read_contracts(folder: Path) -> list[Contract]:
@@ -198,12 +207,26 @@ def _column_faults(
         here = (*where, "logicalTypeOptions", name)
         if name not in CHECKED:
             yield here, f"this platform does not check it; it checks {', '.join(CHECKED)}"
-        elif name != "pattern" and not isinstance(value, int | float):
+        elif name not in TEXTS and not isinstance(value, int | float):
             yield here, f"must be a number, not {value!r}"
+    if "defaultTimezone" in options and not _is_timezone(str(options["defaultTimezone"])):
+        yield (*where, "logicalTypeOptions", "defaultTimezone"), "no such time zone is known"
+    if column.get("classification"):
+        yield (
+            (*where, "classification"),
+            "personal data is not hashed on entry yet, so no column may be classified",
+        )
     if "pattern" in options:
         fault = _engine_fault(engine, f"SELECT regexp_matches('', {literal(options['pattern'])})")
         if fault:
             yield (*where, "logicalTypeOptions", "pattern"), f"no regular expression: {fault}"
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
 
 
 def _engine_fault(engine: duckdb.DuckDBPyConnection, query: str) -> str | None:
@@ -250,7 +273,7 @@ def _column(column: SchemaProperty) -> Column:
         minimum=options.get("minimum"),
         maximum=options.get("maximum"),
         pattern=options.get("pattern"),
-        classification=column.classification,
+        timezone=options.get("defaultTimezone", "UTC"),
     )
 
 

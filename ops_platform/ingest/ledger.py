@@ -27,6 +27,7 @@ class Entry:
     records, rows_raw, rows_quarantined : counted by the engine; records is their sum.
     delivered_at : the platform's time when it was first seen.
     snapshot : the lake snapshot that holds its rows since then.
+    contract : the digest of the contract under which it was last read.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Entry:
     rows_quarantined: int
     delivered_at: datetime
     snapshot: int
+    contract: str
 
 
 _TYPES = {int: "BIGINT", str: "VARCHAR", str | None: "VARCHAR", datetime: "TIMESTAMP"}
@@ -84,7 +86,8 @@ def settle(entries: list[Entry], present: set[str]) -> list[Entry]:
 
     What counts is each path's last usable content, also of a path that is gone. Of several paths
     with the same content the first that is present has the rows; a path that is gone is then
-    `renamed`. A refused delivery leaves its path's last good content as it was.
+    `renamed`. A refused delivery leaves its path's last good content as it was, and has ended
+    when its file is gone.
     """
     good: dict[str, Entry] = {}
     latest: dict[str, Entry] = {}
@@ -102,7 +105,11 @@ def settle(entries: list[Entry], present: set[str]) -> list[Entry]:
         for group in same.values()
         for entry, status in _of_same_content(group, present)
     }
-    kept_refusals = {entry.number for entry in latest.values() if entry.status == "refused"}
+    kept_refusals = {
+        entry.number
+        for entry in latest.values()
+        if entry.status == "refused" and entry.path in present
+    }
     return [
         settled.get(entry.number)
         or (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from ops_platform.errors import ContractError
 from ops_platform.ingest import ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content
@@ -36,8 +37,14 @@ class UnreadableError(Exception):
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
-    """Make the source's tables and the ledger, as the contract types them, where missing."""
+    """Make the source's tables and the ledger, as the contract types them, where missing.
+
+    A column that is new in the contract is added. Raises ContractError when the contract gives
+    another type to one that is there.
+    """
     there = tables(connection)
+    if f"raw.{contract.name}" in there:
+        _add_columns(connection, contract)
     columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in contract.columns)
     for name, shape in (
         (f"raw.{contract.name}", f"{columns}, _delivery VARCHAR"),
@@ -48,6 +55,20 @@ def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> No
             schema, table = name.split(".")
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             connection.execute(f"CREATE TABLE {schema}.{quoted(table)} ({shape})")
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    table = f"raw.{quoted(contract.name)}"
+    types = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
+    for column in contract.columns:
+        wanted = column.type.replace(", ", ",")
+        if column.name not in types:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column.name)} {wanted}")
+        elif types[column.name] != wanted:
+            raise ContractError(
+                f"the contract {contract.name} says {column.name} is {wanted}, but in the lake it "
+                f"is {types[column.name]}: give the column a new name"
+            )
 
 
 def delete(
@@ -126,10 +147,11 @@ def _insert_alike(
     which = ", ".join(
         f"({literal(str(plain))}, {literal(shas[path])})" for path, plain in reading.plain.items()
     )
+    names = ", ".join(quoted(column.name) for column in contract.columns)
     columns = ", ".join(typed(column.name) for column in contract.columns)
     raw = f"raw.{quoted(contract.name)}"
     connection.execute(
-        f"INSERT INTO {raw} SELECT {columns}, delivery FROM ({rows}) "
+        f"INSERT INTO {raw} ({names}, _delivery) SELECT {columns}, delivery FROM ({rows}) "
         f"JOIN (VALUES {which}) AS deliveries(path, delivery) ON path = {quoted(FILE)} "
         "WHERE is_good"
     )

@@ -50,7 +50,8 @@ class _Round:
         return [
             file
             for path, file in self.found.items()
-            if path not in self.growing and _is_new(current.get(str(path)), file)
+            if path not in self.growing
+            and _is_new(current.get(str(path)), file, self.contract.digest)
         ]
 
     def content(self, path: Path) -> Content:
@@ -68,14 +69,21 @@ class _GrowingError(Exception):
 
 
 def take_in(
-    lake: Lake, contract: Contract, location: Path, now: datetime, say: Say = lambda text: None
+    lake: Lake,
+    contract: Contract,
+    location: Path | None,
+    now: datetime,
+    say: Say = lambda text: None,
 ) -> Intake:
     """Bring `raw.<source>`, its quarantine and the ledger up to what lies at `location`.
 
     Nothing is written when nothing is new. A file that changes while it is read is left for the
     next time; a file that can't be read is refused and the others are taken. `say` is told what
-    goes on. Raises SourceError when the location is missing.
+    goes on. A source that is not connected (no location) has empty tables, or keeps what it has.
+    Raises SourceError when the location is missing.
     """
+    if location is None:
+        return _not_connected(lake, contract)
     this = _Round(contract, {file.path: file for file in find(contract, location)}, now)
     if not _has_news(lake, this):
         return Intake([])
@@ -95,6 +103,12 @@ def take_in(
             this.unreadable |= why
 
 
+def _not_connected(lake: Lake, contract: Contract) -> Intake:
+    if f"raw.{contract.name}" not in catalog.last_changed(lake):
+        write(lake, lambda connection: rows.make_tables(connection, contract))
+    return Intake([])
+
+
 def _has_news(lake: Lake, this: _Round) -> bool:
     if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
         return True
@@ -107,11 +121,13 @@ def _has_news(lake: Lake, this: _Round) -> bool:
     return bool(fresh) or ledger.settle(entries, this.present) != entries
 
 
-def _is_new(entry: Entry | None, file: Found) -> bool:
-    # What could not be read at all, without a digest, is tried again.
+def _is_new(entry: Entry | None, file: Found, contract: str) -> bool:
+    # What could not be read at all, without a digest, is tried again; under a contract that was
+    # mended every delivery is read again.
     return (
         entry is None
         or not entry.sha256
+        or entry.contract != contract
         or (entry.bytes, entry.modified_ns) != (file.bytes, file.modified_ns)
     )
 
@@ -171,7 +187,7 @@ def _with_new(
     for path, content in contents.items():
         file, known = this.found[path], current.get(str(path))
         if known is not None and known.sha256 == content.sha256:
-            entries[known.number] = replace(known, modified_ns=file.modified_ns)
+            entries[known.number] = _read_again(known, file, content, this.contract.digest)
             continue
         entries[number] = Entry(
             number=number,
@@ -187,9 +203,17 @@ def _with_new(
             rows_quarantined=0,
             delivered_at=this.now,
             snapshot=snapshot,
+            contract=this.contract.digest,
         )
         number += 1
     return list(entries.values())
+
+
+def _read_again(known: Entry, file: Found, content: Content, contract: str) -> Entry:
+    """The entry of a content that was delivered before; rows once taken stay, if now refused."""
+    if known.status == "refused" and content.refused is None:
+        known = replace(known, status="duplicate")
+    return replace(known, modified_ns=file.modified_ns, contract=contract, reason=content.refused)
 
 
 def _move_rows(
@@ -201,10 +225,19 @@ def _move_rows(
 ) -> list[Entry]:
     """Make the tables hold what `after` says, and count what is new into it."""
     had, has = ledger.held(before), ledger.held(after)
-    ended = [delivery for delivery in had if delivery not in has]
+    again = {
+        delivery
+        for delivery in had.keys() & has.keys()
+        if had[delivery].contract != has[delivery].contract and has[delivery].reason is None
+    }
+    ended = [delivery for delivery in had if delivery not in has or delivery in again]
     if ended:
         rows.delete(connection, this.contract, ended)
-    new = [Path(entry.path) for delivery, entry in has.items() if delivery not in had]
+    new = [
+        Path(entry.path)
+        for delivery, entry in has.items()
+        if delivery not in had or delivery in again
+    ]
     counts = {sha: (entry.rows_raw, entry.rows_quarantined) for sha, entry in had.items()}
     counts |= rows.insert(connection, this.contract, {p: contents[p] for p in new}, this.now)
     return [_counted(entry, counts) for entry in after]

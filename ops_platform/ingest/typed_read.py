@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from ops_platform.ingest.contract import Column, Contract
 from ops_platform.ingest.sql import literal, quoted
@@ -66,13 +67,16 @@ def faults(contract: Contract, now: datetime) -> list[Fault]:
     for column in contract.columns:
         found.append(Fault(f"{column.name}: not a {column.type}", _misfit(column)))
         found += _value_faults(column, text(column.name), typed(column.name))
-    if contract.event_time is not None:
-        found.append(
-            Fault(
-                f"{contract.event_time}: dated after the delivery's arrival",
-                f"{typed(contract.event_time)} > {literal(now.isoformat(sep=' '))}",
+    for column in contract.columns:
+        if column.name == contract.event_time:
+            local = now.replace(tzinfo=UTC).astimezone(ZoneInfo(column.timezone))
+            present = literal(local.replace(tzinfo=None).isoformat(sep=" "))
+            found.append(
+                Fault(
+                    f"{column.name}: dated after the delivery's arrival",
+                    f"{typed(column.name)} > {present}",
+                )
             )
-        )
     return found
 
 

@@ -200,12 +200,6 @@ def pin(lake: Lake, holder: str, snapshot: int) -> None:
         connection.execute("INSERT INTO ops_pin VALUES (?, ?)", [holder, snapshot])
 
 
-def unpin(lake: Lake, holder: str) -> None:
-    """Let go of what `holder` kept, so that upkeep may expire it."""
-    with write_lock(lake), session(lake) as connection:
-        connection.execute("DELETE FROM ops_pin WHERE holder = ?", [holder])
-
-
 def pins(lake: Lake) -> dict[str, int]:
     """Every holder of a snapshot with the id that it needs."""
     return dict(_own_rows(lake, "SELECT holder, snapshot_id FROM ops_pin"))

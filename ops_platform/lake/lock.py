@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 from ops_platform.errors import LakeBusyError, LakeError
 from ops_platform.lake.location import Lake
 
+# Where steps that write queue in Dagster, so that few of them ever wait for the lock.
+POOL = "lake"
+
 
 @contextmanager
 def write_lock(lake: Lake) -> Iterator[None]:

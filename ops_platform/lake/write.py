@@ -41,7 +41,7 @@ def write(
 
 
 def snapshot_being_made(connection: duckdb.DuckDBPyConnection) -> int:
-    """The id of the snapshot that the open transaction of `write` will make, if it changes anything.
+    """The id of the snapshot that the open transaction of `write` makes, if it changes anything.
 
     It is sure only because this process holds the write lock.
     """

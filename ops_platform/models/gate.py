@@ -171,7 +171,7 @@ def _paired(champion: pd.Series, challenger: pd.Series) -> np.ndarray:
     if not champion.index.equals(challenger.index):
         raise TrainingError(
             "Champion and challenger were scored on different customers "
-            f"({len(champion)} and {len(challenger)}); score both in one call of judge_all."
+            f"({len(champion)} and {len(challenger)}); score both in one call of judge."
         )
     if len(champion) < CUSTOMERS_MIN:
         raise TrainingError(

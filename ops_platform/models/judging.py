@@ -23,12 +23,7 @@ class Fitted(Protocol):
         ...
 
 
-def judge(model: Fitted, relevant: pd.DataFrame, k: int = 20) -> pd.Series:
-    """NDCG@k of one model by customer; see `judge_all`."""
-    return judge_all({"score": model}, relevant, k)["score"]
-
-
-def judge_all(models: Mapping[str, Fitted], relevant: pd.DataFrame, k: int = 20) -> pd.DataFrame:
+def judge(models: Mapping[str, Fitted], relevant: pd.DataFrame, k: int = 20) -> pd.DataFrame:
     """NDCG@k of several models on exactly the same customers and the same purchases.
 
     What none of the models can know is left out: customers and products that are in no

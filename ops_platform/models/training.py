@@ -23,12 +23,15 @@ from ops_platform.models import gate
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
-from ops_platform.models.judging import judge_all
+from ops_platform.models.judging import judge
 from ops_platform.models.registry import Registry, Version
 
 K = 20
 METRIC = f"ndcg_at_{K}"
-BASELINES = {"popularity": Popularity, "personal_frequency": PersonalFrequency}
+BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
+    "popularity": Popularity,
+    "personal_frequency": PersonalFrequency,
+}
 _ROWS = (
     f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
     "ORDER BY customer_id, product_id, day"
@@ -199,7 +202,7 @@ def _scores(
         contenders["champion"] = registry.load(name, champion.version)
     days = pd.to_datetime(rows.interactions["day"])
     bought = rows.interactions.loc[days >= pd.Timestamp(cut), ["customer_id", "product_id"]]
-    return judge_all(contenders, bought.drop_duplicates(), K)
+    return judge(contenders, bought.drop_duplicates(), K)
 
 
 def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:

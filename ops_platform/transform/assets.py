@@ -15,6 +15,7 @@ from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.dbt_plugin import SNAPSHOT_FILE
 from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import POOL
 from ops_platform.lake.published import (
     Published,
     changed_since,
@@ -29,7 +30,6 @@ from ops_platform.transform.lineage import Lineage, column_lineage
 from ops_platform.transform.project import dbt_environment, manifest_path, project_digest
 from ops_platform.transform.translator import Translator
 
-POOL = "lake"
 BUILD = "dbt"
 PUBLISHED_MARTS = dg.AssetKey(["lake", "published_marts"])
 

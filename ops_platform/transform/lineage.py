@@ -9,6 +9,8 @@ from sqlglot.lineage import lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope
 
+from ops_platform.errors import OpsError
+
 Lineage = dict[str, list[tuple[str, str]]]
 
 
@@ -18,7 +20,8 @@ def column_lineage(
     """For each model (by unique id): its columns, and the (parent's unique id, column) of each.
 
     `raw_columns` names the columns of each source table. A model whose SQL sqlglot can't resolve
-    has an empty lineage, and its columns are those that its YAML documents.
+    has an empty lineage, and its columns are those that its YAML documents. Raises OpsError when
+    a dbt source has no contract.
     """
     parents = {
         _relation(node): unique_id
@@ -27,6 +30,11 @@ def column_lineage(
     }
     schema: dict[str, Any] = {}
     for node in manifest["sources"].values():
+        if node["name"] not in raw_columns:
+            raise OpsError(
+                f"the dbt source {node['source_name']}.{node['name']} has no contract: "
+                f"write contracts/{node['name']}.odcs.yaml"
+            )
         _add(schema, _relation(node), raw_columns[node["name"]])
     found: dict[str, Lineage] = {}
     for unique_id in _in_order(manifest):

@@ -35,7 +35,6 @@ schema:
       - name: visitor
         logicalType: string
         required: true
-        classification: personal
         description: Who came.
         logicalTypeOptions:
           pattern: '^[a-z]+$'
@@ -49,6 +48,8 @@ schema:
         logicalType: timestamp
         transformSourceObjects: [day, "time of day"]
         transformLogic: day || ' ' || "time of day"
+        logicalTypeOptions:
+          defaultTimezone: Europe/Berlin
       - name: spent
         logicalType: number
         physicalType: DECIMAL(9, 2)
@@ -74,13 +75,10 @@ def test_a_contract_is_read_as_it_is_written(tmp_path):
     assert contract.inputs == ["visitor", "n", "day", "time of day", "spent"]
     visitor, pages, seen_at, spent = contract.columns
     assert [c.type for c in contract.columns] == ["VARCHAR", "BIGINT", "TIMESTAMP", "DECIMAL(9, 2)"]
-    assert (visitor.required, visitor.pattern, visitor.classification) == (
-        True,
-        "^[a-z]+$",
-        "personal",
-    )
+    assert (visitor.required, visitor.pattern) == (True, "^[a-z]+$")
     assert visitor.description == "Who came."
     assert (pages.expression, pages.minimum, pages.maximum) == ('"n"', 1, 99.5)
+    assert (pages.timezone, seen_at.timezone) == ("UTC", "Europe/Berlin")
     assert seen_at.expression == "day || ' ' || \"time of day\""
     assert (spent.required, spent.minimum, spent.maximum, spent.pattern) == (
         False,
@@ -177,8 +175,16 @@ FAULTS = {
         "schema[0].properties[0].logicalTypeOptions.minLength", "does not check it",
     ),
     "a bound that is no number": (
-        "        transformLogic: day ||", "        logicalTypeOptions: {minimum: '2020'}\n        transformLogic: day ||",
-        "'2020'", "schema[0].properties[2].logicalTypeOptions.minimum", "must be a number, not '2020'",
+        "defaultTimezone: Europe/Berlin", "minimum: '2020'", "'2020'",
+        "schema[0].properties[2].logicalTypeOptions.minimum", "must be a number, not '2020'",
+    ),
+    "a time zone that is none": (
+        "Europe/Berlin", "Europe/Atlantis", "Europe/Atlantis",
+        "schema[0].properties[2].logicalTypeOptions.defaultTimezone", "no such time zone",
+    ),
+    "personal data": (
+        "        required: true\n", "        classification: personal\n", "classification",
+        "schema[0].properties[0].classification", "personal data is not hashed",
     ),
     "a name twice": (
         "- name: spent", "- name: Pages", "Pages", "schema[0].properties[3].name", "'Pages' is taken already",

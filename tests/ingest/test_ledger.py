@@ -20,7 +20,20 @@ from ops_platform.lake.location import Lake
 
 def entry(number: int, path: str, sha256: str, status: str = "duplicate") -> Entry:
     return Entry(
-        number, "orders", path, sha256, 1, 1, status, None, 0, 0, 0, datetime(2024, 1, 1), number
+        number,
+        "orders",
+        path,
+        sha256,
+        1,
+        1,
+        status,
+        None,
+        0,
+        0,
+        0,
+        datetime(2024, 1, 1),
+        number,
+        "",
     )
 
 
@@ -42,7 +55,8 @@ def settled(entries: list[Entry], present: str) -> list[str]:
         ("a:X b:X a:Y", "ab", "replaced taken taken"),
         ("a:X b:Y a:Y", "ab", "replaced taken duplicate"),
         ("a:X a:Y!", "a", "taken refused"),
-        ("a:X a:Y!", "", "vanished refused"),
+        ("a:X a:Y!", "", "vanished replaced"),
+        ("a:Y!", "", "replaced"),
         ("a:X a:Y! a:Z", "a", "replaced replaced taken"),
         ("a:X! a:Y", "a", "replaced taken"),
         ("a:X! b:X!", "ab", "refused refused"),

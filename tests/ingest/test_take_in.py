@@ -1,13 +1,14 @@
 """Real files into a real lake: what is taken, what is not and why, and what a next run makes of it."""
 
 import os
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from ops_platform.errors import SourceError
+from ops_platform.errors import ContractError, SourceError
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.check import check
@@ -129,7 +130,7 @@ def test_a_refused_correction_leaves_the_old_rows_in_service(shop, a_row):
     assert shop.raw() == ["1"]
     path.unlink()
     shop.run()
-    assert shop.status() == [("a.csv", "vanished"), ("a.csv", "refused")]
+    assert shop.status() == [("a.csv", "vanished"), ("a.csv", "replaced")]
     assert shop.raw() == ["1"]
     shop.deliver("a.csv", a_row(2))
     shop.run()
@@ -281,16 +282,17 @@ def test_each_way_to_break_the_contract_has_its_reason_and_line(shop, a_row):
         ({"UnitPrice": "-0.01"}, ["unit_price: below 0"]),
         ({"InvoiceDate": "2024-02-31 10:00:00"}, ["ordered_at: not a TIMESTAMP"]),
         ({"InvoiceDate": "2024-05-01 10:00:00+02"}, ["ordered_at: not a TIMESTAMP"]),
-        ({"InvoiceDate": "2024-06-01 00:00:01"}, ["ordered_at: dated after the delivery's arrival"]),
+        ({"InvoiceDate": "2024-06-01 01:00:01"}, ["ordered_at: dated after the delivery's arrival"]),
         ({"CustomerID": "17.5"}, ["customer_id: does not match ^[0-9]+$"]),
         (
             {"Quantity": "x", "UnitPrice": "-1", "Country": ""},
             ["quantity: not a INTEGER", "unit_price: below 0", "country: required"],
         ),
     ]  # fmt: skip
+    # It is midnight in UTC, and an hour later where the orders are written.
     fine = [
         {"Quantity": "2.0"}, {"Quantity": " 2 "}, {"Quantity": "2e0"}, {"UnitPrice": "1.2500"},
-        {"InvoiceDate": "2024-06-01 00:00:00"}, {"UnitPrice": "999999999.999"},
+        {"InvoiceDate": "2024-06-01 01:00:00"}, {"UnitPrice": "999999999.999"},
     ]  # fmt: skip
     shop.deliver(
         "a.csv",
@@ -321,6 +323,60 @@ def test_what_comes_too_early_lands_when_it_is_delivered_again(shop, a_row):
     shop.run()
     assert shop.raw() == ["1", "2"]
     assert shop.reasons() == []
+
+
+def with_column(contract, name, **changes):
+    columns = tuple(replace(c, **changes) if c.name == name else c for c in contract.columns)
+    return replace(contract, columns=columns)
+
+
+def test_a_mended_contract_reads_every_delivery_again(shop, a_row):
+    shop.deliver("a.csv", a_row(1), a_row(2, UnitPrice="-1"))
+    shop.deliver("b.csv", a_row(3))
+    shop.run()
+    assert shop.raw() == ["1", "3"]
+    shop.contract = with_column(shop.contract, "unit_price", minimum=-5)
+    shop.run()
+    assert shop.raw() == ["1", "2", "3"]
+    assert shop.reasons() == []
+    shop.contract = with_column(shop.contract, "product_id", pattern="^9")
+    shop.run()
+    assert shop.raw() == []
+    assert len(shop.reasons()) == 3
+    assert shop.status() == [("a.csv", "taken"), ("b.csv", "taken")]
+    assert shop.run().changed == []
+    assert check(shop.lake) == []
+
+
+def test_a_contract_that_asks_for_more_leaves_the_rows_of_what_it_refuses(shop, a_row):
+    shop.deliver("a.csv", a_row(1))
+    shop.run()
+    shop.contract = with_column(shop.contract, "country", inputs=("Land",), expression='"Land"')
+    (entry,) = shop.run().changed
+    assert (entry.status, entry.rows_raw) == ("taken", 1)
+    assert (entry.reason or "").startswith("missing column Land")
+    assert shop.raw() == ["1"]
+
+
+def test_a_file_that_was_refused_is_taken_when_the_contract_asks_for_less(shop, a_row):
+    header, line = HEADER.replace(",Country", ""), GOOD.removesuffix(",UK")
+    shop.deliver_bytes("a.csv", f"{header}\n{line}\n")
+    assert shop.run().count("refused") == 1
+    columns = tuple(c for c in shop.contract.columns if c.name != "country")
+    shop.contract = replace(shop.contract, columns=columns)
+    assert shop.run().count("taken") == 1
+    assert shop.raw("order_id, country") == [("7", None)]
+    assert check(shop.lake) == []
+
+
+def test_another_type_for_a_column_is_an_error_before_anything_is_written(shop, a_row):
+    shop.deliver("a.csv", a_row(1))
+    shop.run()
+    head = catalog.head(shop.lake)
+    shop.contract = with_column(shop.contract, "quantity", type="BIGINT")
+    with pytest.raises(ContractError, match="quantity is BIGINT, but in the lake it is INTEGER"):
+        shop.run()
+    assert catalog.head(shop.lake) == head
 
 
 class Meddler:

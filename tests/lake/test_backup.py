@@ -57,7 +57,7 @@ def test_after_upkeep_a_backup_comes_back_in_another_home(sqlite_lake, folders, 
     lake = sqlite_lake
     deliver(lake, tmp_path / "orders", 2)
     pinned = catalog.head(lake)
-    publish(lake, Published(pinned, pinned))
+    publish(lake, Published(pinned, pinned), seen=None)
     deliver(lake, tmp_path / "orders", 2, 3)
     run(
         lake,

@@ -41,7 +41,7 @@ def test_what_is_named_stays_exact_and_the_rest_goes(lake):
     snapshots = grow(lake)
     pinned, marts, public, built = (snapshots[i] for i in (2, 4, 5, 7))
     kept = {pinned, marts, public, built, snapshots[-1]}
-    publish(lake, Published(public, marts))
+    publish(lake, Published(public, marts), seen=None)
     catalog.pin(lake, "models/m@1", pinned)
     catalog.record_build(lake, "dbt", "x", built)
     before = {snapshot: digest(lake, snapshot) for snapshot in kept}

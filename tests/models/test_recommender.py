@@ -10,7 +10,7 @@ from sklearn.base import clone
 from ops_platform.errors import TrainingError
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.interactions import numbered
-from ops_platform.models.judging import judge_all
+from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
 from ops_platform.models.zoo.recommender import Recommender, _matrix, ease
 
@@ -173,11 +173,11 @@ def test_models_are_judged_on_the_same_known_customers(interactions):
     }
     later = interactions[interactions["day"] > "2024-02-15"]
     unknown = pd.DataFrame({"customer_id": ["nobody", "c000"], "product_id": ["p001", "never"]})
-    scores = judge_all(models, pd.concat([later, unknown]), k=5)
+    scores = judge(models, pd.concat([later, unknown]), k=5)
     # A customer whom only the newer model knows counts for both; nobody knows "nobody".
     assert scores.index.tolist() == sorted(later["customer_id"].unique())
     assert ((scores >= 0) & (scores <= 1)).all(axis=None)
-    assert judge_all(models, unknown).empty
+    assert judge(models, unknown).empty
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,6 @@ def test_on_the_real_shop_the_recommender_beats_both_baselines(lines):
     known = net_purchases(lines, "2011-11-09")
     later = net_purchases(lines, "2011-12-10")
     models = {model.__name__: model().fit(known, date(2011, 11, 8)) for model in MODELS}
-    scores = judge_all(models, later[later["day"] >= "2011-11-09"]).mean()
+    scores = judge(models, later[later["day"] >= "2011-11-09"]).mean()
     assert scores["Recommender"] > 1.08 * scores["PersonalFrequency"]
     assert scores["Recommender"] > 3 * scores["Popularity"]
