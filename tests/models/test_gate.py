@@ -1,5 +1,5 @@
 import json
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,8 @@ import pytest
 
 from ops_platform.errors import TrainingError
 from ops_platform.models.gate import decide, first, too_early, window
+
+FIRST_DAY = date(2010, 12, 1)
 
 DAYS = {"start": date(2011, 11, 9), "end": date(2011, 12, 9)}
 
@@ -102,15 +104,22 @@ def test_the_verdict_is_plain_json():
     ],
 )
 def test_the_window_begins_after_what_the_champion_has_seen(as_of, champion, cut):
-    assert window(as_of, champion) == cut
+    assert window(as_of, champion, FIRST_DAY) == cut
 
 
-def test_too_early_says_when_to_ask_again():
-    verdict = too_early(date(2011, 12, 9), date(2011, 12, 5))
+@pytest.mark.parametrize(("days", "cut"), [(62, 31), (40, 20), (14, 7), (12, None)])
+def test_the_first_window_is_at_most_the_later_half_of_the_history(days, cut):
+    as_of = FIRST_DAY + timedelta(days=days - 1)
+    found = window(as_of, None, FIRST_DAY)
+    assert found == (None if cut is None else FIRST_DAY + timedelta(days=cut))
+
+
+def test_too_early_says_what_is_missing():
+    verdict = too_early(date(2011, 12, 9), date(2011, 12, 5), FIRST_DAY)
     assert not verdict.promote
-    assert "events up to 2011-12-12" in verdict.reason
-    assert window(date(2011, 12, 12), date(2011, 12, 5)) is not None
-    assert window(date(2011, 12, 11), date(2011, 12, 5)) is None
+    assert "between 2011-12-06 and 2011-12-09 there are not 7 days" in verdict.reason
+    assert window(date(2011, 12, 12), date(2011, 12, 5), FIRST_DAY) is not None
+    assert window(date(2011, 12, 11), date(2011, 12, 5), FIRST_DAY) is None
 
 
 def test_the_first_version_is_promoted_even_where_nothing_can_be_judged():
