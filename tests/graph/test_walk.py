@@ -118,7 +118,7 @@ def test_a_corrected_file_changes_only_its_own_rows_and_is_too_early_to_judge(pl
     assert [entry.status for entry in entries] == ["replaced", "taken"]
     assert entries[1].records == len(lines) - 4
     assert _registry(platform).newest("recommender").version == 1
-    assert "too early" in done.stderr + done.stdout
+    assert "Too early to judge" in done.stderr + done.stdout
     assert check(platform.lake) == []
 
 
