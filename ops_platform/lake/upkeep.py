@@ -9,7 +9,7 @@ import duckdb
 from ops_platform.errors import LakeError
 from ops_platform.lake import catalog, catalog_copy
 from ops_platform.lake.check import faults
-from ops_platform.lake.connect import connect
+from ops_platform.lake.connect import attach, connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.lake.published import published_or_none
@@ -141,26 +141,29 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> set[int]:
     return {snapshot for (snapshot,) in rows}
 
 
-def _contents(lake: Lake, snapshots: Iterable[int]) -> dict[tuple[int, str], object]:
+def _contents(lake: Lake, snapshots: Iterable[int]) -> dict[tuple[int, str, str], object]:
     """For each table of each snapshot the count and the sum of the hashes of its rows."""
-    found: dict[tuple[int, str], object] = {}
-    for snapshot in snapshots:
-        connection = connect(lake, snapshot=snapshot)
-        try:
-            for schema, table in _base_tables(connection):
-                found[snapshot, f"{schema}.{table}"] = connection.execute(
-                    f"""SELECT count(*), sum(hash(ops_row)::HUGEINT)
-                        FROM "{schema}"."{table}" AS ops_row"""
-                ).fetchone()
-        finally:
-            connection.close()
-    return found
+    connection = connect(lake)
+    try:
+        for snapshot in snapshots:
+            attach(connection, lake, f"at_{snapshot}", snapshot=snapshot)
+        return {
+            (snapshot, schema, table): connection.execute(
+                f"""SELECT count(*), sum(hash(ops_row)::HUGEINT)
+                    FROM at_{snapshot}."{schema}"."{table}" AS ops_row"""
+            ).fetchone()
+            for snapshot in snapshots
+            for schema, table in _base_tables(connection, f"at_{snapshot}")
+        }
+    finally:
+        connection.close()
 
 
-def _base_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+def _base_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:
     return connection.execute(
         "SELECT table_schema, table_name FROM information_schema.tables "
-        "WHERE table_catalog = current_database() AND table_type = 'BASE TABLE'"
+        "WHERE table_catalog = ? AND table_type = 'BASE TABLE'",
+        [database],
     ).fetchall()
 
 

@@ -1,7 +1,9 @@
+import errno
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,11 +73,21 @@ def dbt(lake, tmp_path):
         process.communicate()
 
 
+def pipe_that_it_reads(process, path):
+    """The pipe's end for writing, once dbt has opened the other: it is in the midst of its model."""
+    while process.poll() is None:
+        try:
+            return os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "w")
+        except OSError as error:
+            assert error.errno == errno.ENXIO, "nobody reads it yet"
+            time.sleep(0.02)
+    pytest.fail(f"dbt ended before its model: {process.communicate()[0]}")
+
+
 def test_dbt_holds_the_lock_itself_until_it_ends(lake, dbt, tmp_path):
     run(lake, "CREATE TABLE t AS SELECT 1 AS a")
     process = dbt("run")
-    # Opening a pipe waits for its reader: here dbt is in the middle of its model.
-    with (tmp_path / "pipe").open("w") as pipe:
+    with pipe_that_it_reads(process, tmp_path / "pipe") as pipe:
         with quick(lake) as impatient, pytest.raises(LakeBusyError):
             run(impatient, "CREATE TABLE u AS SELECT 1 AS a")
         assert read(lake, "FROM t") == [(1,)]
@@ -90,10 +102,11 @@ def test_dbt_holds_the_lock_itself_until_it_ends(lake, dbt, tmp_path):
     assert "s3cr" not in logs
 
 
+@pytest.mark.parametrize("lake", ["sqlite"], indirect=True)
 def test_a_killed_dbt_frees_the_lock_and_what_only_reads_does_not_take_it(lake, dbt, tmp_path):
     before = run(lake, "CREATE TABLE t AS SELECT 1 AS a")
     process = dbt("run")
-    with (tmp_path / "pipe").open("w"):
+    with pipe_that_it_reads(process, tmp_path / "pipe"):
         process.kill()
         process.wait()
     with write_lock(lake):

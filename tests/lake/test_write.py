@@ -116,7 +116,7 @@ def test_a_killed_writer_leaves_the_lake_whole(lake, child):
             from ops_platform.lake.write import write
             def work(connection):
                 for table in "ab":
-                    connection.execute(f"INSERT INTO {table} SELECT range FROM range(50000)")
+                    connection.execute(f"INSERT INTO {table} SELECT range FROM range(20000)")
             write(lake, work)
             print("going", flush=True)
             while True:
@@ -131,7 +131,7 @@ def test_a_killed_writer_leaves_the_lake_whole(lake, child):
         writer.wait()
         counts = read(lake, "SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b)")[0]
         assert counts[0] == counts[1]
-        assert counts[0] % 50000 == 0
+        assert counts[0] % 20000 == 0
     assert check(lake) == []
     run(lake, "INSERT INTO a VALUES (1)")
 
