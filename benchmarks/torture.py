@@ -9,6 +9,7 @@ tables must be those of a fresh home that was given the same files. Exit code 1 
 
 import argparse
 import json
+import math
 import random
 import re
 import subprocess
@@ -84,6 +85,8 @@ class Torture:
     extra: dict[str, str]
     seconds: float
     dbt_nodes: int
+    # Shares of a run's length at which a whole group is killed: one in each equal part of it.
+    moments: list[float]
     summary: Summary
     pointer: Published | None = None
     groups: list[int] = field(default_factory=list)
@@ -125,7 +128,11 @@ class Torture:
     def _strike(self, run: "subprocess.Popen[bytes]", kind: str, log: Path) -> bool:
         """Kill at a moment of chance; False when the run ended before."""
         if kind == "group":
-            return outlasts(run, self.rng.uniform(0, self.seconds)) and kill_group(run.pid)
+            share = self.moments.pop() if self.moments else self.rng.random()
+            if outlasts(run, share * self.seconds) and kill_group(run.pid):
+                return True
+            self.moments.append(share)
+            return False
         # Only while dbt runs does it matter which of the two is killed. A node of dbt's own count
         # is a moment that does not depend on how busy the machine is.
         node = self.rng.randrange(self.dbt_nodes)
@@ -189,9 +196,12 @@ def run(kills: int, seed: int, folder: Path, *, kept: bool = False) -> Summary:
     whole = materialize(fresh, SMALL)
     expected = promises.digests(fresh)
     instance = {"DAGSTER_HOME": environment(home.settings)["DAGSTER_HOME"]} if kept else {}
+    rng, parts = random.Random(seed), math.ceil(kills / len(KINDS))
+    # Taken from the end: late kills first, so that there is something published to look at.
+    moments = [(part + rng.random()) / parts for part in range(parts)]
     torture = Torture(
-        home, planned, random.Random(seed), SMALL | instance,
-        whole.seconds, _dbt_nodes(whole.log), Summary(),
+        home, planned, rng, SMALL | instance,
+        whole.seconds, _dbt_nodes(whole.log), moments, Summary(),
     )  # fmt: skip
     try:
         with _reader(torture):

@@ -40,16 +40,17 @@ console = Console()
 
 @dataclass(frozen=True)
 class Claim:
-    """One ratio with its bound."""
+    """One ratio with its bound; `stated` is whether the bound is claimed of these files."""
 
     what: str
     ratio: float
     bound: float
+    stated: bool = True
 
     @property
     def holds(self) -> bool:
-        """Whether the bound is kept."""
-        return self.ratio <= self.bound
+        """Whether the bound is kept, where it is stated."""
+        return not self.stated or self.ratio <= self.bound
 
 
 def main() -> int:
@@ -62,7 +63,7 @@ def main() -> int:
         orders = _orders(folder)
         if "plain" in options.parts:
             figures["plain"] = _against_plain_script(folder, orders, options.repeats, say)
-            claims += _print_plain(figures["plain"])
+            claims += _print_plain(figures["plain"], real=orders[0].parent == real_orders())
         if "day" in options.parts:
             figures["day"] = _new_days(folder, orders, options.repeats, say)
             claims += _print_days(figures["day"])
@@ -229,7 +230,7 @@ def _median(runs: list[dict[str, Any]], part: str | None = None) -> float:
     )
 
 
-def _print_plain(found: dict[str, Any]) -> list[Claim]:
+def _print_plain(found: dict[str, Any], *, real: bool) -> list[Claim]:
     for kind in ("graph", "plain"):
         whole = _median(found[kind])
         table = Table("part", "seconds", "share", title=f"where the time of the {kind} goes")
@@ -245,7 +246,8 @@ def _print_plain(found: dict[str, Any]) -> list[Claim]:
         f"the plain script's champion is the graph's: {found['same_champion']} ({scores})"
     )
     ratio = _median(found["graph"]) / _median(found["plain"])
-    return [Claim("graph / plain script, empty home to champion", ratio, PLAIN_BOUND)]
+    # A simulated shop is so small that only what any run costs would be compared.
+    return [Claim("graph / plain script, empty home to champion", ratio, PLAIN_BOUND, stated=real)]
 
 
 def _print_days(found: dict[str, Any]) -> list[Claim]:
@@ -288,6 +290,7 @@ def _print_claims(claims: list[Claim]) -> None:
     table = Table("claim", "ratio", "bound", "holds", title="claims")
     for claim in claims:
         verdict = "[green]yes[/]" if claim.holds else "[red]NO[/]"
+        verdict = verdict if claim.stated else "of the real files only"
         table.add_row(claim.what, f"{claim.ratio:.2f}x", f"{claim.bound:g}x", verdict)
     console.print(table)
 

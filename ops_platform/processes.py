@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops_platform.errors import OpsError
+from ops_platform.models.registry import Registry
 from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
 
 DAGSTER_YAML = """\
@@ -18,10 +19,6 @@ telemetry:
 # No invitation to a newsletter.
 nux:
   enabled: false
-concurrency:
-  pools:
-    # One step at a time in the pool `lake`: writers queue here, the lake's lock guards.
-    default_limit: 1
 """
 _STEP = re.compile(r'Finished execution of step "(?P<step>.+)" in (?P<time>\S+)\.$')
 
@@ -84,7 +81,7 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     ]  # fmt: skip
     if settings.mlflow_uri:
         del commands[1]
-    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root).make_ready()
     # A polite kill must end the children too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started: list[subprocess.Popen[bytes]] = []

@@ -11,7 +11,8 @@ from filelock import FileLock, Timeout
 from ops_platform.errors import LakeBusyError, LakeError
 from ops_platform.lake.location import Lake
 
-# Where steps that write queue in Dagster, so that few of them ever wait for the lock.
+# The Dagster pool of steps that write. It has no limit by default: a killed run would never free
+# its slot, and the lock guards anyway.
 POOL = "lake"
 
 

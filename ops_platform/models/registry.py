@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from ops_platform.errors import RegistryError
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
@@ -184,10 +186,17 @@ class Registry:
             json.loads(found.tags["params"]), state
         )
 
+    def make_ready(self) -> None:
+        """Make the embedded store where there is none yet."""
+        with self._reached("make the store"):
+            _ = self._client
+
     @cached_property
     def _client(self) -> "MlflowClient":
         if self.tracking_uri.startswith(SQLITE):
-            _open_sqlite(Path(self.tracking_uri.removeprefix(SQLITE)))
+            path = Path(self.tracking_uri.removeprefix(SQLITE))
+            _make_sqlite(path)
+            _open_sqlite(path)
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
@@ -298,6 +307,21 @@ def _signature() -> Any:
         inputs=Schema([ColSpec(DataType.string, "customer_id")]),
         outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
     )
+
+
+def _make_sqlite(path: Path) -> None:
+    """Let MLflow make its file aside, and rename it: a run killed in it would leave half a one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return
+        from mlflow import MlflowClient
+
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        uri = f"{SQLITE}{partial}"
+        MlflowClient(uri, uri).search_registered_models(max_results=1)
+        partial.rename(path)
 
 
 def _open_sqlite(path: Path) -> None:

@@ -1,6 +1,8 @@
 import json
 import os
 import subprocess
+import sys
+import time
 from datetime import date, datetime
 from pathlib import Path
 
@@ -160,3 +162,19 @@ def test_a_server_that_does_not_answer_is_refused(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RegistryError, match="See that it runs"):
         Registry("http://127.0.0.1:9").champion(NAME)
+
+
+def test_a_run_killed_while_the_store_is_made_leaves_no_half_of_one(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = f"from ops_platform.models.registry import Registry; Registry({uri!r}).make_ready()"
+    maker = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    partial = tmp_path / "mlflow.partial"
+    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    maker.kill()
+    maker.wait()
+    assert partial.exists() and not (tmp_path / "mlflow.db").exists()
+
+    assert Registry(uri, tmp_path / "artifacts").newest("recommender") is None
+    assert (tmp_path / "mlflow.db").exists()
