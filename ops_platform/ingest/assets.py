@@ -15,6 +15,8 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.settings import Settings
 
+TROUBLED = ("refused", "vanished")
+
 
 def raw_asset(contract: Contract) -> dg.AssetsDefinition:
     """The asset `raw/<source>`: its deliveries taken in under the contract."""
@@ -69,56 +71,52 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
         ).fetchall()
     finally:
         connection.close()
-    held = ledger.held(entries).values()
-    days = [entry for entry in held if any(entry.number == new.number for new in intake.changed)]
-    rows, bad = sum(e.rows_raw for e in held), sum(e.rows_quarantined for e in held)
-    troubled = [e for e in entries if e.status in ("refused", "vanished")]
+    held = list(ledger.held(entries).values())
+    new = {entry.number for entry in intake.changed}
+    loads = [[_name(e), e.rows_raw, e.rows_quarantined] for e in held if e.number in new]
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": rows,
-            "rows_quarantined": bad,
+            "dagster/row_count": sum(entry.rows_raw for entry in held),
+            "rows_quarantined": sum(entry.rows_quarantined for entry in held),
             "deliveries": len(held),
             **{f"deliveries_{s}": intake.count(s) for s in ("taken", "refused", "vanished")},
-            "loads": dg.MetadataValue.md(
-                _table(
-                    ["delivery", "rows", "quarantined"],
-                    [
-                        [e.path.rsplit("/", 1)[-1], e.rows_raw, e.rows_quarantined]
-                        for e in days[:400]
-                    ],
-                )
-            ),
+            "loads": _table(["delivery", "rows", "quarantined"], loads[:400]),
         },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="deliveries",
-                passed=not troubled,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={
-                    "troubled": dg.MetadataValue.md(
-                        _table(
-                            ["delivery", "status", "reason"],
-                            [[e.path, e.status, e.reason or ""] for e in troubled[-50:]],
-                        )
-                    )
-                },
-            ),
-            dg.AssetCheckResult(
-                check_name="quarantine",
-                passed=bad == 0,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={
-                    "rows": bad,
-                    "reasons": dg.MetadataValue.md(_table(["reason", "rows"], reasons)),
-                },
-            ),
-        ],
+        check_results=[_deliveries_check(entries), _quarantine_check(held, reasons)],
     )
 
 
-def _table(header: list[str], rows: Sequence[Sequence[object]]) -> str:
+def _name(entry: ledger.Entry) -> str:
+    return entry.path.rsplit("/", 1)[-1]
+
+
+def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
+    troubled = [[e.path, e.status, e.reason or ""] for e in entries if e.status in TROUBLED]
+    return dg.AssetCheckResult(
+        check_name="deliveries",
+        passed=not troubled,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"troubled": _table(["delivery", "status", "reason"], troubled[-50:])},
+    )
+
+
+def _quarantine_check(
+    held: list[ledger.Entry], reasons: list[tuple[str, int]]
+) -> dg.AssetCheckResult:
+    rows = sum(entry.rows_quarantined for entry in held)
+    return dg.AssetCheckResult(
+        check_name="quarantine",
+        passed=rows == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"rows": rows, "reasons": _table(["reason", "rows"], reasons)},
+    )
+
+
+def _table(header: list[str], rows: Sequence[Sequence[object]]) -> dg.MarkdownMetadataValue:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return dg.MetadataValue.md(
+        "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    )
 
 
 def _column_schema(contract: Contract) -> dg.TableSchema:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,11 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from ops_platform.errors import RegistryError
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
+from ops_platform.models.sqlite_store import SQLITE, make_store
 from ops_platform.settings import telemetry_off
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ MLFLOW_ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -194,9 +192,7 @@ class Registry:
     @cached_property
     def _client(self) -> "MlflowClient":
         if self.tracking_uri.startswith(SQLITE):
-            path = Path(self.tracking_uri.removeprefix(SQLITE))
-            _make_sqlite(path)
-            _open_sqlite(path)
+            make_store(Path(self.tracking_uri.removeprefix(SQLITE)))
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
@@ -307,28 +303,6 @@ def _signature() -> Any:
         inputs=Schema([ColSpec(DataType.string, "customer_id")]),
         outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
     )
-
-
-def _make_sqlite(path: Path) -> None:
-    """Let MLflow make its file aside, and rename it: a run killed in it would leave half a one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if path.exists():
-            return
-        from mlflow import MlflowClient
-
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        uri = f"{SQLITE}{partial}"
-        MlflowClient(uri, uri).search_registered_models(max_results=1)
-        partial.rename(path)
-
-
-def _open_sqlite(path: Path) -> None:
-    """Make the folder and try the file, because MLflow tries a bad one for a minute."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA schema_version").fetchone()
 
 
 def _milliseconds(now: datetime) -> int:
