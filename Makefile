@@ -25,7 +25,7 @@ check: .venv/ready ## style, types, order of imports, dbt parse, lock freshness
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/dbt --quiet parse --target compile --project-dir dbt_project --profiles-dir dbt_project \
+	$(BIN)/dbt --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
 		--target-path $(CURDIR)/.venv/dbt --log-path $(CURDIR)/.venv/dbt
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	cp requirements.lock .venv/fresh.lock

@@ -37,19 +37,17 @@ def the_published_is_whole(
         yield f"it was {before} and is {pointer}"
     if pointer is None:
         return
-    connection = connect(home.lake, snapshot=pointer.snapshot)
     try:
-        yield from partial(connection, records) + apart(connection)
-        require(connection, _blocking(home))
-        # Features that are older than the marts are not published yet.
-        views = find_views() if pointer.snapshot != pointer.marts else []
-        for view in views:
-            if not validate(connection, view).failures.empty:
-                yield f"{view.table} breaks its schema"
+        with connect(home.lake, snapshot=pointer.snapshot) as connection:
+            yield from partial(connection, records) + apart(connection)
+            require(connection, _blocking(home))
+            # Features that are older than the marts are not published yet.
+            views = find_views() if pointer.snapshot != pointer.marts else []
+            for view in views:
+                if not validate(connection, view).failures.empty:
+                    yield f"{view.table} breaks its schema"
     except OpsError as error:
         yield str(error)
-    finally:
-        connection.close()
 
 
 def _blocking(home: Home) -> list[BlockingCheck]:
@@ -65,8 +63,7 @@ def no_row_is_lost_or_doubled(home: Home, records: dict[str, int]) -> Iterator[s
     """At the head each delivery has the rows of its file, and all are the sum of the ledger."""
     if not home.lake.exists:
         return
-    connection = connect(home.lake)
-    try:
+    with connect(home.lake) as connection:
         if LEDGER not in lake_tables(connection):
             return
         yield from partial(connection, records)
@@ -74,8 +71,6 @@ def no_row_is_lost_or_doubled(home: Home, records: dict[str, int]) -> Iterator[s
         row = connection.execute(ROWS).fetchone()
         if row is None or row[0] != held:
             yield f"{row} rows in raw and quarantine, {held} in the ledger"
-    finally:
-        connection.close()
 
 
 def the_champion_is_the_last_promoted(home: Home) -> Iterator[str]:
@@ -104,8 +99,5 @@ def digests(home: Home) -> dict[str, str]:
     for view in find_views():
         # A feature's row also says of which snapshot it was made, which each home counts itself.
         queries[view.table] = f"SELECT * EXCLUDE (_snapshot) FROM {view.table}"
-    connection = connect(home.lake)
-    try:
+    with connect(home.lake) as connection:
         return {table: digest_rows(connection, query) for table, query in queries.items()}
-    finally:
-        connection.close()

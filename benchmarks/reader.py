@@ -16,7 +16,7 @@ import duckdb
 
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published, published_or_none
+from ops_platform.lake.published import published_or_none
 from ops_platform.settings import Settings
 
 PACE_SECONDS = 0.05
@@ -54,13 +54,12 @@ def main(home: Path, records: dict[str, int]) -> int:
         stop.set()
 
     signal.signal(signal.SIGTERM, ask_to_stop)
-    reads, pinned, connection = 0, None, None
+    reads = 0
     while not stop.is_set() and os.getppid() == parent:
         pointer = published_or_none(lake)
         if pointer is not None:
-            if pointer != pinned or connection is None:
-                connection, pinned = _turn(connection, lake, pointer), pointer
-            faults = partial(connection, records) + apart(connection)
+            with connect(lake, snapshot=pointer.snapshot) as connection:
+                faults = partial(connection, records) + apart(connection)
             if faults:
                 sys.stdout.write(f"at snapshot {pointer.snapshot}: {'; '.join(faults)}\n")
                 return 1
@@ -69,14 +68,6 @@ def main(home: Path, records: dict[str, int]) -> int:
         stop.wait(PACE_SECONDS)
     sys.stdout.write(f"{reads}\n")
     return 0
-
-
-def _turn(
-    old: duckdb.DuckDBPyConnection | None, lake: Lake, pointer: Published
-) -> duckdb.DuckDBPyConnection:
-    if old is not None:
-        old.close()
-    return connect(lake, snapshot=pointer.snapshot)
 
 
 if __name__ == "__main__":

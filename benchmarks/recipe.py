@@ -46,11 +46,8 @@ def _model(node: dict[str, Any]) -> dict[str, str]:
 
 def _features(home: Home) -> dict[str, str]:
     day = f"MAKE_DATE({ANY_DAY.year}, {ANY_DAY.month}, {ANY_DAY.day})"
-    connection = connect(home.lake)
-    try:
+    with connect(home.lake) as connection:
         return {
             view.table: query(connection, view, ANY_DAY, "lake").replace(day, "DATE '$as_of'")
             for view in find_views()
         }
-    finally:
-        connection.close()

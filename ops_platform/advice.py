@@ -35,8 +35,7 @@ def advise(settings: Settings, model: str, customers: list[str], k: int) -> list
         raise RegistryError(f"{model} has no champion yet: materialize models/{model} first")
     found = registry.load(model, champion.version).recommend(customers, k)
     lake = Lake.at(settings)
-    connection = connect(lake, snapshot=published_with_features(lake).snapshot)
-    try:
+    with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
         names = dict(
             connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()
         )
@@ -53,8 +52,6 @@ def advise(settings: Settings, model: str, customers: list[str], k: int) -> list
             )
             for row, customer in enumerate(customers)
         ]
-    finally:
-        connection.close()
 
 
 def _bought(
@@ -73,13 +70,10 @@ def _bought(
 def frequent_customers(settings: Settings, count: int) -> list[str]:
     """The published customers with the most days of purchase, as examples."""
     lake = Lake.at(settings)
-    connection = connect(lake, snapshot=published_with_features(lake).snapshot)
-    try:
+    with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
         rows = connection.execute(
             "SELECT customer_id FROM features.customer_activity "
             "ORDER BY frequency DESC, customer_id LIMIT ?",
             [count],
         ).fetchall()
-    finally:
-        connection.close()
     return [customer for (customer,) in rows]

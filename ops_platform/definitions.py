@@ -1,51 +1,37 @@
-"""The whole graph on one page: merges each room's Dagster objects."""
+"""The code location that Dagster loads: the whole graph, with the settings of the environment."""
 
-import dagster as dg
-from dagster_dbt import DbtCliResource
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ops_platform.features.assets import feature_asset, published_features, schema_check
-from ops_platform.features.view import find_views
-from ops_platform.ingest.assets import contract_checks, raw_asset
-from ops_platform.ingest.contract import read_contracts
-from ops_platform.ingest.location import require_known_sources
-from ops_platform.models.assets import model_asset, training_set_asset
-from ops_platform.models.estimators import names
 from ops_platform.settings import Settings, telemetry_off
-from ops_platform.transform.assets import mart_assets, published_marts
-from ops_platform.transform.project import dbt_executable, read_manifest
+from ops_platform.transform.project import manifest_in_the_making
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """The graph that these settings describe; raises OpsError when a contract or the dbt project
-    has a fault, before anything runs."""
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage within, nor ever what is left: modules stay, and looking costs 2 s."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def load() -> "dg.Definitions":
+    """The graph; raises OpsError when a contract or the dbt project has a fault."""
+    settings = Settings()
     telemetry_off()
-    contracts = read_contracts(settings.contracts)
-    require_known_sources(settings, contracts)
-    manifest = read_manifest(settings)
-    views = find_views()
-    return dg.Definitions(
-        assets=[
-            *(raw_asset(contract) for contract in contracts),
-            mart_assets(settings, manifest, contracts),
-            published_marts(manifest, contracts),
-            *(feature_asset(view) for view in views),
-            published_features(views),
-            *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
-        ],
-        asset_checks=[
-            *(contract_checks(contract) for contract in contracts),
-            *(schema_check(view) for view in views),
-        ],
-        resources={
-            "settings": settings,
-            "dbt": DbtCliResource(
-                project_dir=str(settings.dbt_project),
-                profiles_dir=str(settings.dbt_project),
-                dbt_executable=dbt_executable(),
-            ),
-        },
-        executor=dg.in_process_executor,
-    )
+    with _no_collection():
+        with manifest_in_the_making(settings):
+            # In the meantime: these imports take as long as dbt does to compile.
+            from ops_platform.graph import build_definitions
+        return build_definitions(settings)
 
 
-defs = build_definitions(Settings())
+defs = load()

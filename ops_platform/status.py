@@ -47,15 +47,12 @@ def _source(lake: Lake, contract: Contract) -> dict[str, Any]:
             "deliveries": 0,
             "troubled": [],
         }
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         entries = ledger.read(connection, contract.name)
         counts = [
             connection.execute(f"SELECT count(*) FROM {schema}.{quoted(contract.name)}").fetchone()
             for schema in ("raw", "quarantine")
         ]
-    finally:
-        connection.close()
     held = ledger.held(entries)
     return {
         "rows_delivered": sum(entry.records for entry in held.values()),

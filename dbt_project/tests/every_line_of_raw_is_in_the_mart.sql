@@ -1,5 +1,7 @@
 -- Delivery by delivery, fct_order_lines has the lines, sums and kinds of lines that staging has.
 
+{{ config(meta={'dagster': {'ref': {'name': 'fct_order_lines'}}}) }}
+
 with staged as (
 
     select

@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'int_cancellations_matched'}}}) }}
+
 with said as (
 
     select

@@ -47,11 +47,8 @@ def feature_asset(view: FeatureView) -> dg.AssetsDefinition:
         lake = Lake.at(settings)
         as_of = settings.as_of or newest_day(lake)
         changed = build(lake, view, as_of)
-        connection = connect(lake)
-        try:
+        with connect(lake) as connection:
             count = connection.execute(f"SELECT count(*) FROM {view.table}").fetchone()
-        finally:
-            connection.close()
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": count[0] if count else 0,
@@ -92,11 +89,8 @@ def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
     )
     def schema_holds(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         lake = Lake.at(settings)
-        connection = connect(lake, snapshot=catalog.head(lake))
-        try:
+        with connect(lake, snapshot=catalog.head(lake)) as connection:
             found = validate(connection, view)
-        finally:
-            connection.close()
         cases = found.failures.head(20)
         return dg.AssetCheckResult(
             passed=found.failures.empty,
@@ -145,8 +139,7 @@ def _require_publishable(
             f"{', '.join(moved_on)} changed while the features were computed: the published "
             "snapshot stays; materialize the dbt models and all that follows"
         )
-    connection = connect(lake, snapshot=snapshot)
-    try:
+    with connect(lake, snapshot=snapshot) as connection:
         stamps = stamps_of(connection, views)
         if len(stamps) > 1 or any(marts != pointer.marts for marts, _ in stamps):
             raise BlockedError(
@@ -154,8 +147,6 @@ def _require_publishable(
                 f"of the published marts, {pointer.marts}: materialize all features"
             )
         failing = [view.name for view in views if not validate(connection, view).failures.empty]
-    finally:
-        connection.close()
     if failing:
         raise BlockedError(
             f"the published snapshot stays where it was, because features break their schema: "

@@ -24,11 +24,8 @@ _OWN = ("as_of", "_snapshot")
 
 def newest_day(lake: Lake) -> date:
     """The day of the newest event in the published `raw.orders`: the default as-of."""
-    connection = connect(lake, snapshot=published(lake).marts)
-    try:
+    with connect(lake, snapshot=published(lake).marts) as connection:
         row = connection.execute("SELECT max(ordered_on) FROM marts.fct_order_lines").fetchone()
-    finally:
-        connection.close()
     if row is None or row[0] is None:
         raise LakeError("no orders are published yet, so there is no day to compute features for")
     day: date = row[0]
@@ -77,12 +74,9 @@ def build(lake: Lake, view: FeatureView, as_of: date) -> bool:
 
 
 def _published_query(lake: Lake, view: FeatureView, as_of: date, marts: int) -> str:
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         attach(connection, lake, PUBLISHED, snapshot=marts)
         return query(connection, view, as_of, PUBLISHED)
-    finally:
-        connection.close()
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,12 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         entries = ledger.read(connection, contract.name)
         reasons = connection.execute(
             "SELECT reason, count(*) FROM (SELECT unnest(reasons) AS reason "
             f"FROM quarantine.{contract.name}) GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
-    finally:
-        connection.close()
     held = list(ledger.held(entries).values())
     new = {entry.number for entry in intake.changed}
     loads = [[_name(e), e.rows_raw, e.rows_quarantined] for e in held if e.number in new]
@@ -148,8 +145,7 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     )
     def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
         lake = Lake.at(settings)
-        connection = connect(lake, snapshot=catalog.head(lake))
-        try:
+        with connect(lake, snapshot=catalog.head(lake)) as connection:
             for check in checks:
                 failing = check.failures(connection)
                 yield dg.AssetCheckResult(
@@ -158,7 +154,5 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
                     passed=failing == 0,
                     metadata={"failing_rows": failing},
                 )
-        finally:
-            connection.close()
 
     return contract_holds

@@ -112,11 +112,8 @@ def _not_connected(lake: Lake, contract: Contract) -> Intake:
 def _has_news(lake: Lake, this: _Round) -> bool:
     if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
         return True
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         entries = ledger.read(connection, this.contract.name)
-    finally:
-        connection.close()
     fresh = this.fresh(ledger.current(entries))
     return bool(fresh) or ledger.settle(entries, this.present) != entries
 

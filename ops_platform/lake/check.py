@@ -71,13 +71,11 @@ def _file_faults(lake: Lake) -> Iterator[str]:
 
 
 def _row_faults(lake: Lake) -> list[str]:
-    connection = connect(lake)
     try:
-        return [*_count_faults(lake, connection), *_ledger_faults(connection)]
+        with connect(lake) as connection:
+            return [*_count_faults(lake, connection), *_ledger_faults(connection)]
     except duckdb.Error as error:
         return [f"a table can't be read: {error}"]
-    finally:
-        connection.close()
 
 
 _STATED = """

@@ -1,4 +1,11 @@
-"""Connections to the lake: readers, pinned to a snapshot or at the head, and the one writer."""
+"""Connections to the lake: readers, pinned to a snapshot or at the head, and the one writer.
+
+Loading the extensions costs a DuckDB instance ten times what attaching the lake does, most of it
+for checking their signatures. So instances are kept, with nothing attached, and lent again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import duckdb
 
@@ -7,30 +14,64 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.session import literal, load_extension, reach_catalog
 
 ALIAS = "lake"
+_idle: dict[tuple[str, str | None] | None, list[duckdb.DuckDBPyConnection]] = {}
 
 
+@contextmanager
 def connect(
     lake: Lake, *, snapshot: int | None = None, read_only: bool = True
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the lake attached as `lake` and in use.
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with the lake attached as `lake` and in use, until the block ends.
 
     `snapshot` pins every read to that snapshot id. Writers use `write` instead, which holds the
     lock. Raises LakeError when there is no lake yet or the catalog can't be reached.
     """
     if read_only and not lake.exists:
         raise LakeError(f"there is no lake at {lake.home} yet: materialize raw/orders first")
+    idle = _idle.setdefault(lake.postgres if lake.catalog_url else None, [])
+    connection = idle.pop() if idle else _instance(lake)
+    try:
+        _use(connection, lake, snapshot, read_only)
+        yield connection
+        _leave(connection)
+    except BaseException:
+        # It may be in the midst of a transaction, or worse.
+        connection.close()
+        raise
+    idle.append(connection)
+
+
+def _instance(lake: Lake) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
     try:
         make_ready(connection, lake)
+    except duckdb.Error as error:
+        connection.close()
+        raise LakeError(f"DuckDB can't load its extensions: {error}") from error
+    return connection
+
+
+def _use(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, snapshot: int | None, read_only: bool
+) -> None:
+    try:
         attach(connection, lake, ALIAS, snapshot=snapshot, read_only=read_only)
         connection.execute(f"USE {ALIAS}")
     except duckdb.Error as error:
-        connection.close()
         at = "" if snapshot is None else f" at snapshot {snapshot}"
         raise LakeError(
             f"the lake's catalog, {lake.catalog_name}, can't be attached{at}: {error}"
         ) from error
-    return connection
+
+
+def _leave(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("USE memory")
+    attached = connection.execute(
+        "SELECT database_name FROM duckdb_databases() WHERE NOT internal "
+        "AND database_name <> 'memory' AND NOT starts_with(database_name, '__ducklake')"
+    ).fetchall()
+    for (name,) in attached:
+        connection.execute(f'DETACH "{name}"')
 
 
 def make_ready(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:

@@ -55,11 +55,8 @@ def upkeep(lake: Lake, keep_days: float) -> Report:
         _refuse(faults(lake))
         saved = _save_catalog(lake)
         catalog.keep_last_changed(lake)
-        connection = open_writer(lake)
-        try:
+        with open_writer(lake) as connection:
             report = _keep(lake, connection, keep_days, saved)
-        finally:
-            connection.close()
         record_digests(lake)
         return report
 
@@ -143,8 +140,7 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> set[int]:
 
 def _contents(lake: Lake, snapshots: Iterable[int]) -> dict[tuple[int, str, str], object]:
     """For each table of each snapshot the count and the sum of the hashes of its rows."""
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         for snapshot in snapshots:
             attach(connection, lake, f"at_{snapshot}", snapshot=snapshot)
         return {
@@ -155,8 +151,6 @@ def _contents(lake: Lake, snapshots: Iterable[int]) -> dict[tuple[int, str, str]
             for snapshot in snapshots
             for schema, table in _base_tables(connection, f"at_{snapshot}")
         }
-    finally:
-        connection.close()
 
 
 def _base_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:

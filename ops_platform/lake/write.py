@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,12 +31,9 @@ def write(
     Raises what `work` raises, rolled back; LakeBusyError when the lock is not had in time.
     """
     with write_lock(lake):
-        connection = open_writer(lake)
-        try:
+        with open_writer(lake) as connection:
             prepare(connection)
             result = _with_retries(connection, work)
-        finally:
-            connection.close()
         record_digests(lake)
         return result
 
@@ -52,16 +50,13 @@ def snapshot_being_made(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0])
 
 
-def open_writer(lake: Lake) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def open_writer(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that may write; only for a caller that holds the lock."""
     lake.data_path.mkdir(parents=True, exist_ok=True)
-    connection = connect(lake, read_only=False)
-    try:
+    with connect(lake, read_only=False) as connection:
         catalog.prepare(lake)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        yield connection
 
 
 def _with_retries(

@@ -92,8 +92,7 @@ def read_training_set(lake: Lake) -> TrainingSet:
     published ones, or of different days; NotPublishedError before features are published.
     """
     pointer = published_with_features(lake)
-    connection = connect(lake, snapshot=pointer.snapshot)
-    try:
+    with connect(lake, snapshot=pointer.snapshot) as connection:
         stamps = stamps_of(connection, find_views())
         if not stamps:
             raise TrainingError("the training set is empty: no customer has bought a product yet")
@@ -105,8 +104,6 @@ def read_training_set(lake: Lake) -> TrainingSet:
         return TrainingSet(
             connection.execute(_ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, _ROWS)
         )
-    finally:
-        connection.close()
 
 
 def train(
@@ -207,11 +204,8 @@ def _scores(
 
 def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:
     """The interactions as they were known at the end of a day: later cancellations not applied."""
-    connection = connect(lake, snapshot=pointer.snapshot)
-    try:
+    with connect(lake, snapshot=pointer.snapshot) as connection:
         return _interactions(connection, day)
-    finally:
-        connection.close()
 
 
 def _interactions(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:

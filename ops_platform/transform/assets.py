@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, cast
 
 import dagster as dg
@@ -13,7 +13,7 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
-from ops_platform.lake.dbt_plugin import SNAPSHOT_FILE
+from ops_platform.lake.dbt_scratch import snapshot_file
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.lake.published import (
@@ -27,7 +27,7 @@ from ops_platform.lake.write import digest_new_files
 from ops_platform.settings import Settings
 from ops_platform.transform import data_tests
 from ops_platform.transform.lineage import Lineage, column_lineage
-from ops_platform.transform.project import dbt_environment, manifest_path, project_digest
+from ops_platform.transform.project import dbt_scratch, manifest_path, project_digest
 from ops_platform.transform.translator import Translator
 
 BUILD = "dbt"
@@ -60,21 +60,32 @@ def mart_assets(
                 if key in context.selected_asset_keys:
                     yield dg.MaterializeResult(asset_key=key, metadata={"changed": False})
             return
-        with dbt_environment(settings) as environment:
-            os.environ.update(environment)
+        with dbt_scratch(settings) as (scratch, environment):
             arguments = ["build"]
             if not _made_by_this_project(lake, inputs, tables):
                 # What an incremental model keeps was decided by the project as it was then.
                 arguments.append("--full-refresh")
-            target = Path(environment["OPS_DBT_SCRATCH"]).parent / "target"
-            invocation = dbt.cli(arguments, context=context, target_path=target)
+            with _in_environment(environment):
+                invocation = dbt.cli(arguments, context=context, target_path=scratch / "target")
             yield from _described(invocation.stream(), lake, manifest, lineage)
-            snapshot = int(Path(environment[SNAPSHOT_FILE]).read_text(encoding="utf-8"))
+            snapshot = int(snapshot_file(scratch).read_text(encoding="utf-8"))
         digest_new_files(lake)
         if not context.is_subset:
             catalog.record_build(lake, BUILD, inputs, snapshot)
 
     return cast(dg.AssetsDefinition, dbt_models)
+
+
+@contextmanager
+def _in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """dagster-dbt hands a process of dbt's the environment of its own."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _made_by_this_project(lake: Lake, inputs: str, tables: list[str]) -> bool:
@@ -113,12 +124,9 @@ def _table_metadata(
     node = manifest["nodes"][unique_id]
     relation = f'"{node["schema"]}"."{node["name"]}"'
     # dbt has committed this model already, and readers wait for nobody.
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         columns = connection.execute(f"DESCRIBE {relation}").fetchall()
         count = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    finally:
-        connection.close()
     return {
         "dagster/row_count": count[0] if count else 0,
         "dagster/column_schema": dg.TableSchema(
@@ -184,11 +192,8 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
             )
         if pointer and not changed_since(lake, pointer.marts):
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
-        connection = connect(lake, snapshot=snapshot)
-        try:
+        with connect(lake, snapshot=snapshot) as connection:
             require(connection, checks)
-        finally:
-            connection.close()
         publish(lake, Published(snapshot, snapshot), seen=pointer)
         return dg.MaterializeResult(
             metadata={"snapshot": snapshot, "moved": True, "checks": len(checks)}

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ops_platform.errors import OpsError
-from ops_platform.lake.dbt_plugin import SNAPSHOT_FILE
+from ops_platform.lake.dbt_scratch import SCRATCH
 from ops_platform.lake.location import Lake
 from ops_platform.settings import TELEMETRY_OFF, Settings
 
+PARSED = "partial_parse.msgpack"
 GENERATED = {"target", "logs", "dbt_packages"}
 
 
@@ -50,18 +52,36 @@ def manifest_path(settings: Settings) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             _compile(settings, Path(scratch))
             folder.mkdir(exist_ok=True)
-            shutil.move(Path(scratch) / "manifest.json", path)
+            # The manifest last: where it is, the other is too.
+            for name in (PARSED, path.name):
+                shutil.move(Path(scratch) / name, folder / name)
     return path
+
+
+@contextmanager
+def manifest_in_the_making(settings: Settings) -> Iterator[None]:
+    """Let dbt compile in its own process while the caller does something else.
+
+    Raises at the end of the block what `manifest_path` raises.
+    """
+    with ThreadPoolExecutor(max_workers=1) as background:
+        made = background.submit(manifest_path, settings)
+        yield
+    made.result()
 
 
 def _compile(settings: Settings, target: Path) -> None:
     command = [
-        dbt_executable(), "--quiet", "compile", "--target", "compile",
+        dbt_executable(), "--quiet", "compile",
         "--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project),
         "--target-path", str(target), "--log-path", str(target / "logs"),
     ]  # fmt: skip
     done = subprocess.run(
-        command, env={**os.environ, **TELEMETRY_OFF}, capture_output=True, text=True, check=False
+        command,
+        env={name: value for name, value in os.environ.items() if name != SCRATCH} | TELEMETRY_OFF,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise OpsError(
@@ -77,30 +97,33 @@ def read_manifest(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def dbt_environment(settings: Settings) -> Iterator[dict[str, str]]:
-    """What a dbt process needs to find and lock the lake, with a scratch file of its own.
+def dbt_scratch(settings: Settings) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder for one dbt process, and the environment in which it finds and locks the lake.
 
-    After it, `OPS_DBT_SNAPSHOT_FILE` holds the id of the snapshot that the process left.
+    Its folder `target` holds what dbt has parsed of the project already.
     """
     lake = Lake.at(settings)
     lake.data_path.mkdir(parents=True, exist_ok=True)
-    (settings.home / "dbt").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.home / "dbt") as scratch:
-        yield {
-            **TELEMETRY_OFF,
-            # dbt runs in the project's folder, where relative settings would mean another place.
-            "OPS_HOME": str(settings.home),
-            "OPS_DBT_SCRATCH": f"{scratch}/scratch.duckdb",
-            "OPS_LAKE_ATTACH": lake.attach_path,
-            "OPS_LAKE_OPTIONS": json.dumps(lake.attach_options),
-            SNAPSHOT_FILE: f"{scratch}/snapshot",
-        }
+    parsed = manifest_path(settings).with_name(PARSED)
+    with tempfile.TemporaryDirectory(dir=settings.home / "dbt") as name:
+        scratch = Path(name)
+        (scratch / "target").mkdir()
+        shutil.copy(parsed, scratch / "target")
+        yield (
+            scratch,
+            {
+                **TELEMETRY_OFF,
+                # dbt runs in the project's folder, where relative settings mean another place.
+                "OPS_HOME": str(settings.home),
+                "OPS_DATA_PATH": str(lake.data_path),
+                SCRATCH: name,
+            },
+        )
 
 
 def run_dbt(settings: Settings, arguments: list[str]) -> int:
     """Run dbt on the lake as an analyst would, its output on the terminal; dbt's exit code."""
-    with dbt_environment(settings) as environment:
-        scratch = Path(environment["OPS_DBT_SCRATCH"]).parent
+    with dbt_scratch(settings) as (scratch, environment):
         command = [
             dbt_executable(), *arguments,
             "--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project),

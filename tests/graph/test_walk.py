@@ -22,11 +22,8 @@ pytestmark = pytest.mark.graph
 
 
 def _digests(platform, *tables):
-    connection = connect(platform.lake)
-    try:
+    with connect(platform.lake) as connection:
         return {table: digest_rows(connection, f"SELECT * FROM {table}") for table in tables}
-    finally:
-        connection.close()
 
 
 def _registry(platform):
@@ -103,19 +100,17 @@ def test_a_corrected_file_changes_only_its_own_rows_and_is_too_early_to_judge(pl
     path = sorted(platform.orders.glob("*.csv"))[5]
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     others = f"SELECT * FROM raw.orders WHERE ordered_at::DATE <> DATE '{path.stem}'"
-    connection = connect(platform.lake)
-    before = digest_rows(connection, others)
-    connection.close()
+    with connect(platform.lake) as connection:
+        before = digest_rows(connection, others)
     kept = lines[: len(lines) // 2]
     path.write_text("".join(kept), encoding="utf-8")
 
     done = platform.materialize()
 
     assert done.returncode == 0, done.stderr[-3000:]
-    connection = connect(platform.lake)
-    assert digest_rows(connection, others) == before
-    entries = [e for e in ledger.read(connection, "orders") if e.path == str(path)]
-    connection.close()
+    with connect(platform.lake) as connection:
+        assert digest_rows(connection, others) == before
+        entries = [e for e in ledger.read(connection, "orders") if e.path == str(path)]
     assert [entry.status for entry in entries] == ["replaced", "taken"]
     assert entries[1].records == len(kept) - 1
     assert _registry(platform).newest("recommender").version == 1

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from ops_platform.ingest import ledger
@@ -36,7 +35,6 @@ class Shop:
     folder: Path
     now: datetime = NOW
     said: list[str] = field(default_factory=list)
-    _reader: duckdb.DuckDBPyConnection | None = None
 
     def deliver(self, name: str, *records: list[str]) -> Path:
         """Write a file of these records as `csv` does."""
@@ -54,23 +52,13 @@ class Shop:
     def run(self) -> Intake:
         return take_in(self.lake, self.contract, self.folder, self.now, self.said.append)
 
-    @property
-    def reader(self) -> duckdb.DuckDBPyConnection:
-        """A reader that is kept, for a new one costs more than most tests."""
-        if self._reader is None:
-            self._reader = connect(self.lake)
-        return self._reader
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
     def query(self, sql: str) -> list[tuple]:
-        return self.reader.execute(sql).fetchall()
+        with connect(self.lake) as connection:
+            return connection.execute(sql).fetchall()
 
     def entries(self) -> list[ledger.Entry]:
-        return ledger.read(self.reader, self.contract.name)
+        with connect(self.lake) as connection:
+            return ledger.read(connection, self.contract.name)
 
     def status(self) -> list[tuple[str, str]]:
         return [(Path(entry.path).name, entry.status) for entry in self.entries()]
@@ -99,9 +87,7 @@ def orders_contract() -> Contract:
 def shop(orders_contract: Contract, tmp_path: Path) -> Shop:
     folder = tmp_path / "orders"
     folder.mkdir()
-    shop = Shop(orders_contract, Lake(tmp_path / "lake", tmp_path / "lake" / "data"), folder)
-    yield shop
-    shop.close()
+    return Shop(orders_contract, Lake(tmp_path / "lake", tmp_path / "lake" / "data"), folder)
 
 
 @pytest.fixture

@@ -73,8 +73,7 @@ def test_every_record_is_in_raw_or_quarantine_or_the_delivery_is_refused(tmp_pat
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     take_in(lake, NOTES, folder, datetime(2024, 1, 1))
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         entries = dict(
             connection.execute(
                 "SELECT parse_filename(path), [status, records::VARCHAR] FROM ledger.deliveries"
@@ -86,8 +85,6 @@ def test_every_record_is_in_raw_or_quarantine_or_the_delivery_is_refused(tmp_pat
                 "SELECT _delivery, count(*) FROM quarantine.notes GROUP BY 1"
             ).fetchall()
         )
-    finally:
-        connection.close()
     assert entries.keys() == contents.keys()
     raw: dict[str, Counter] = {}
     for delivery, *fields in rows:

@@ -143,22 +143,17 @@ def test_any_history_ends_in_what_python_reads_in_the_current_files(
     folder, lake = home / "orders", Lake(home / "lake", home / "lake" / "data")
     folder.mkdir()
     good: dict[str, str] = {}
-    reader = None
-    try:
-        for step in steps:
-            for path, name in step:
-                _put(folder / f"{path}.csv", name)
-            take_in(lake, orders_contract, folder, datetime(2024, 6, 1))
-            for path in "abc":
-                content = _content(folder / f"{path}.csv")
-                if content is not None and content not in REFUSED:
-                    good[path] = content
-            reader = reader or connect(lake)
+    for step in steps:
+        for path, name in step:
+            _put(folder / f"{path}.csv", name)
+        take_in(lake, orders_contract, folder, datetime(2024, 6, 1))
+        for path in "abc":
+            content = _content(folder / f"{path}.csv")
+            if content is not None and content not in REFUSED:
+                good[path] = content
+        with connect(lake) as reader:
             _agrees(reader, folder, good)
-        assert check(lake) == []
-    finally:
-        if reader is not None:
-            reader.close()
+    assert check(lake) == []
 
 
 def _put(path: Path, name: str | None) -> None:

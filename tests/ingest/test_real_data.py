@@ -40,9 +40,8 @@ def lake(online_retail, orders_contract, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader(lake):
-    connection = connect(lake)
-    yield connection
-    connection.close()
+    with connect(lake) as connection:
+        yield connection
 
 
 def test_each_delivery_has_the_rows_that_csv_counts(reader, counted):

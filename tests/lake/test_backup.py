@@ -23,11 +23,8 @@ AS_OF = date(2024, 3, 31)
 
 
 def digest(lake, snapshot=None):
-    connection = connect(lake, snapshot=snapshot)
-    try:
+    with connect(lake, snapshot=snapshot) as connection:
         return digest_rows(connection, "FROM raw.orders")
-    finally:
-        connection.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import errno
-import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,27 +13,9 @@ from ops_platform.lake import catalog
 from ops_platform.lake.check import check
 from ops_platform.lake.lock import write_lock
 from ops_platform.lake.write import digest_new_files
-from ops_platform.settings import TELEMETRY_OFF
+from ops_platform.settings import PROJECT, TELEMETRY_OFF
 from tests.lake.conftest import quick, read, run
 
-PROFILE = """
-tiny:
-  target: lake
-  outputs:
-    lake:
-      type: duckdb
-      path: "{{ env_var('OPS_DBT_SCRATCH') }}"
-      database: lake
-      schema: main
-      threads: 1
-      config_options: {autoinstall_known_extensions: false}
-      attach:
-        - path: "{{ env_var('OPS_LAKE_ATTACH') }}"
-          alias: lake
-          is_ducklake: true
-          options: "{{ fromjson(env_var('OPS_LAKE_OPTIONS')) | as_native }}"
-      plugins: [{module: ops_platform.lake.dbt_plugin}]
-"""
 # While this hook reads its pipe dbt can't go on, so the test decides how long it runs.
 HOOK = """{{ config(materialized='table', pre_hook="create or replace temp table said as
 select * from read_text('%s')") }} select 2 as a"""
@@ -45,16 +27,16 @@ def dbt(lake, tmp_path):
     project, home = tmp_path / "project", tmp_path / "user"
     (project / "models").mkdir(parents=True)
     home.mkdir()
-    (project / "profiles.yml").write_text(PROFILE)
-    (project / "dbt_project.yml").write_text("name: tiny\nprofile: tiny\n")
+    shutil.copy(PROJECT / "dbt_project" / "profiles.yml", project)
+    (project / "dbt_project.yml").write_text("name: tiny\nprofile: ops\n")
+    (tmp_path / "scratch").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (project / "models" / "made.sql").write_text(HOOK % (tmp_path / "pipe"))
     environment = {
         **os.environ, **TELEMETRY_OFF, "HOME": str(home),
         "OPS_HOME": str(lake.home.parent), "OPS_CATALOG_URL": lake.catalog_url or "",
-        "OPS_DBT_SCRATCH": str(tmp_path / "scratch.duckdb"), "OPS_LAKE_ATTACH": lake.attach_path,
-        "OPS_LAKE_OPTIONS": json.dumps(lake.attach_options),
-        "OPS_DBT_SNAPSHOT_FILE": str(tmp_path / "snapshot"), "OPS_LOCK_SECONDS": "10",
+        "OPS_DATA_PATH": str(lake.data_path), "OPS_DBT_SCRATCH": str(tmp_path / "scratch"),
+        "OPS_LOCK_SECONDS": "10",
     }  # fmt: skip
     started = []
 
@@ -95,7 +77,7 @@ def test_dbt_holds_the_lock_itself_until_it_ends(lake, dbt, tmp_path):
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert read(lake, "FROM made") == [(2,)]
-    assert (tmp_path / "snapshot").read_text() == str(catalog.head(lake))
+    assert (tmp_path / "scratch" / "snapshot").read_text() == str(catalog.head(lake))
     assert digest_new_files(lake) == 1
     assert check(lake) == []
     logs = output + "".join(p.read_text() for p in tmp_path.rglob("dbt.log"))

@@ -106,8 +106,7 @@ def test_failing_checks_are_all_named(lake):
         BlockingCheck("main.t", name, f"SELECT count(*) FROM t WHERE a {test}")
         for name, test in (("holds", "> 1"), ("breaks", "= 1"), ("breaks_too", "< 2"))
     ]
-    connection = connect(lake, snapshot=pinned)
-    require(connection, checks[:1])
-    with pytest.raises(BlockedError, match=r"breaks \(1 rows\).*breaks_too"):
-        require(connection, checks)
-    connection.close()
+    with connect(lake, snapshot=pinned) as connection:
+        require(connection, checks[:1])
+        with pytest.raises(BlockedError, match=r"breaks \(1 rows\).*breaks_too"):
+            require(connection, checks)

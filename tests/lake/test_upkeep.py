@@ -44,15 +44,14 @@ def test_what_is_named_stays_exact_and_the_rest_goes(lake):
     catalog.record_build(lake, "dbt", "x", built)
     before = digests(lake, "s.t", kept)
     changed = catalog.last_changed(lake)
-    reader = connect(lake, snapshot=pinned)
     files = parquet(lake)
-    report = upkeep(lake, 0)
-    assert digests(lake, "s.t", kept) == before
-    assert digest_rows(reader, "FROM s.t") == before[pinned]
-    reader.close()
+    with connect(lake, snapshot=pinned) as reader:
+        report = upkeep(lake, 0)
+        assert digests(lake, "s.t", kept) == before
+        assert digest_rows(reader, "FROM s.t") == before[pinned]
     assert snapshots_of(lake) == kept | {catalog.head(lake)}
     with pytest.raises(LakeError, match=f"at snapshot {snapshots[4]}"):
-        connect(lake, snapshot=snapshots[4])
+        read(lake, "FROM s.t", snapshots[4])
     assert report.files_merged > report.files_made > 0
     assert report.snapshots_expired == len(snapshots) + 1 - len(kept)  # and DuckLake's own first
     assert len(parquet(lake)) < len(files)

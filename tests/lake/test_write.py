@@ -69,9 +69,8 @@ def test_a_commit_that_another_writer_got_in_before_is_tried_again(lake):
         tries.append(1)
         connection.execute("UPDATE t SET a = a + 1")
         if len(tries) == 1:
-            other = open_writer(lake)
-            other.execute("UPDATE t SET a = a + 10")
-            other.close()
+            with open_writer(lake) as other:
+                other.execute("UPDATE t SET a = a + 10")
 
     write(lake, work)
     assert (len(tries), read(lake, "FROM t")) == (2, [(12,)])
@@ -138,10 +137,8 @@ def test_a_killed_writer_leaves_the_lake_whole(lake, child):
 
 def test_a_file_that_goes_missing_does_not_fail_the_next_write(sqlite_lake):
     run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a", "CREATE SCHEMA s")
-    with write_lock(sqlite_lake):
-        other = open_writer(sqlite_lake)
+    with write_lock(sqlite_lake), open_writer(sqlite_lake) as other:
         other.execute("CREATE TABLE s.u AS SELECT 1 AS a")
-        other.close()
     data_file(sqlite_lake, "s").unlink()
     run(sqlite_lake, "INSERT INTO t VALUES (2)")
     assert digest_new_files(sqlite_lake) == 0
@@ -150,9 +147,8 @@ def test_a_file_that_goes_missing_does_not_fail_the_next_write(sqlite_lake):
 
 def test_digests_of_a_lake_that_only_another_tool_has_written(lake):
     lake.data_path.mkdir(parents=True)
-    other = connect(lake, read_only=False)
-    other.execute("CREATE TABLE t AS SELECT 1 AS a")
-    other.close()
+    with connect(lake, read_only=False) as other:
+        other.execute("CREATE TABLE t AS SELECT 1 AS a")
     assert digest_new_files(lake) == 1
     assert check(lake) == []
 
@@ -160,7 +156,7 @@ def test_digests_of_a_lake_that_only_another_tool_has_written(lake):
 def test_there_is_no_lake_before_the_first_write_nor_after_a_killed_one(lake):
     assert not lake.exists
     with pytest.raises(LakeError, match="no lake"):
-        connect(lake)
+        read(lake, "SELECT 1")
     with pytest.raises(LakeError, match="no lake"):
         check(lake)
     assert not lake.exists
@@ -175,7 +171,11 @@ def test_there_is_no_lake_before_the_first_write_nor_after_a_killed_one(lake):
 def test_a_catalog_that_is_no_database_is_said(sqlite_lake):
     sqlite_lake.home.mkdir(parents=True)
     sqlite_lake.catalog_file.write_text("not a database, but long enough to be read as one " * 20)
-    for act in (connect, catalog.head, lambda lake: run(lake, "CREATE TABLE t (a INT)")):
+    for act in (
+        lambda lake: read(lake, "SELECT 1"),
+        catalog.head,
+        lambda lake: run(lake, "CREATE TABLE t (a INT)"),
+    ):
         with pytest.raises(LakeError, match=r"catalog\.sqlite.*not a database"):
             act(sqlite_lake)
 
@@ -190,8 +190,8 @@ def test_a_postgres_that_refuses_is_said_without_the_password(postgres_url, tmp_
     }[wrong]
     lake = Lake(tmp_path, tmp_path / "data", url, 1)
     for act in (
-        lambda: connect(lake, read_only=False),
-        lambda: connect(lake),
+        lambda: run(lake, "SELECT 1"),
+        lambda: read(lake, "SELECT 1"),
         lambda: catalog.head(lake),
         lambda: write(lake, lambda connection: None),
         lambda: check(lake),

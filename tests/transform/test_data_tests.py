@@ -78,11 +78,8 @@ def checks(manifest):
 
 
 def failing(lake, snapshot, checks) -> dict[str, int]:
-    connection = connect(lake, snapshot=snapshot)
-    try:
+    with connect(lake, snapshot=snapshot) as connection:
         found = {name: check.failures(connection) for name, check in checks.items()}
-    finally:
-        connection.close()
     return {name: count for name, count in found.items() if count}
 
 
@@ -103,12 +100,8 @@ def test_a_planted_fault_is_found_from_its_snapshot_on(snapshots, checks, number
 
 def test_what_fails_is_named_with_its_table_and_rows(snapshots, checks):
     lake, ids = snapshots
-    connection = connect(lake, snapshot=ids[1])
-    try:
-        with pytest.raises(BlockedError) as caught:
-            require(connection, list(checks.values()))
-    finally:
-        connection.close()
+    with connect(lake, snapshot=ids[1]) as connection, pytest.raises(BlockedError) as caught:
+        require(connection, list(checks.values()))
     assert "marts.fct_order_lines: not_null_fct_order_lines_unit_price (1 rows)" in str(
         caught.value
     )

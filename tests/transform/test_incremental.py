@@ -63,29 +63,20 @@ def _do_something(rng: random.Random, source: Path) -> None:
 
 
 def _digests(lake: Lake, marts: list[str]) -> dict[str, str]:
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         return {table: digest_rows(connection, f"SELECT * FROM {table}") for table in marts}
-    finally:
-        connection.close()
 
 
 def _lines(lake: Lake) -> int:
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         counts = connection.execute(
             "SELECT (SELECT count(*) FROM marts.fct_order_lines), (SELECT count(*) FROM raw.orders)"
         ).fetchall()
-    finally:
-        connection.close()
     ((in_mart, in_raw),) = counts
     assert in_mart == in_raw > 0
     return in_mart
 
 
 def _entries(lake: Lake) -> list[ledger.Entry]:
-    connection = connect(lake)
-    try:
+    with connect(lake) as connection:
         return ledger.read(connection, "orders")
-    finally:
-        connection.close()

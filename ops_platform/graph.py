@@ -1,0 +1,43 @@
+"""The whole graph on one page: merges each room's Dagster objects."""
+
+import dagster as dg
+
+from ops_platform.features.assets import feature_asset, published_features, schema_check
+from ops_platform.features.view import find_views
+from ops_platform.ingest.assets import contract_checks, raw_asset
+from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.location import require_known_sources
+from ops_platform.models.assets import model_asset, training_set_asset
+from ops_platform.models.estimators import names
+from ops_platform.settings import Settings
+from ops_platform.transform.assets import mart_assets, published_marts
+from ops_platform.transform.project import read_manifest
+from ops_platform.transform.resources import dbt_resource
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The graph that these settings describe; raises OpsError when a contract or the dbt project
+    has a fault, before anything runs."""
+    contracts = read_contracts(settings.contracts)
+    require_known_sources(settings, contracts)
+    manifest = read_manifest(settings)
+    views = find_views()
+    return dg.Definitions(
+        assets=[
+            *(raw_asset(contract) for contract in contracts),
+            mart_assets(settings, manifest, contracts),
+            published_marts(manifest, contracts),
+            *(feature_asset(view) for view in views),
+            published_features(views),
+            *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
+        ],
+        asset_checks=[
+            *(contract_checks(contract) for contract in contracts),
+            *(schema_check(view) for view in views),
+        ],
+        resources={
+            "settings": settings,
+            "dbt": dbt_resource(settings),
+        },
+        executor=dg.in_process_executor,
+    )
