@@ -2,11 +2,13 @@
 
 import dagster as dg
 
+from ops_platform.automation import data_automation
 from ops_platform.features.assets import feature_asset, published_features, schema_check
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
+from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.settings import Settings
@@ -39,5 +41,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "dbt": dbt_resource(settings),
         },
+        sensors=[landing_sensor(contracts), data_automation()],
         executor=dg.in_process_executor,
     )

@@ -19,6 +19,22 @@ telemetry:
 # No invitation to a newsletter.
 nux:
   enabled: false
+# One run at a time: nearly all of them write, and only one may. The others queue.
+run_queue:
+  max_concurrent_runs: 1
+  dequeue_interval_seconds: 1
+run_launcher:
+  module: ops_platform.run_launcher
+  class: WatchedRunLauncher
+# Finds runs whose process was killed, which would block the queue.
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 5
+  max_runtime_seconds: 14400
+# Only runs that say so in their tag dagster/max_retries.
+run_retries:
+  enabled: true
+  max_retries: 0
 """
 _STEP = re.compile(r'Finished execution of step "(?P<step>.+)" in (?P<time>\S+)\.$')
 

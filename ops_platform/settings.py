@@ -59,6 +59,18 @@ class Settings(BaseSettings):
     evaluation_days_min: int = Field(
         7, ge=1, description="A window of fewer days is too early to judge."
     )
+    cooldown_days: int = Field(
+        7, ge=0, description="A champion younger than this is not retrained on an alarm."
+    )
+    retry_seconds: float = Field(
+        60, ge=0, description="After a failed retraining; twice as long after each further one."
+    )
+    settle_seconds: float = Field(
+        3, ge=0, description="A delivery that changed within this time may still be written to."
+    )
+    webhook: str | None = Field(
+        None, repr=False, description="Where alerts are posted, in Slack's format."
+    )
     promotion_margin: float = Field(
         0.01, ge=0, le=1, description="Share of the champion's score that a fresher model may lose."
     )

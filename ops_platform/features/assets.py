@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import BlockedError
 from ops_platform.features.build import build, newest_day, stamps_of, validate
 from ops_platform.features.view import FeatureView
@@ -35,6 +36,7 @@ def feature_asset(view: FeatureView) -> dg.AssetsDefinition:
         kinds={"duckdb", "ibis", "pandera"},
         tags={"ops": "mlops"},
         pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
         code_version=view.version[:12],
         metadata={
             "dagster/column_schema": _column_schema(view),
@@ -115,6 +117,7 @@ def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
         kinds={"ducklake"},
         tags={"ops": "devops"},
         pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
         description="The published snapshot, moved on when the features that were built from it "
         "satisfy their schemas.",
     )

@@ -11,11 +11,11 @@ import pandera.errors
 from ibis.backends.sql.datatypes import DuckDBType
 
 from ops_platform.errors import LakeError, NotPublishedError
-from ops_platform.features.view import FeatureView
+from ops_platform.features.view import FeatureView, find_views
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import attach, connect
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published, published
+from ops_platform.lake.published import Published, published, published_or_none
 from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
@@ -105,6 +105,16 @@ def stamps_of(
     """The (snapshot of the marts, as-of) that the rows of these feature tables are of."""
     union = " UNION ".join(f"SELECT DISTINCT _snapshot, as_of FROM {view.table}" for view in views)
     return {(int(snapshot), as_of) for snapshot, as_of in connection.execute(union).fetchall()}
+
+
+def published_day(lake: Lake) -> date | None:
+    """The as-of of the published features, None while there are none."""
+    pointer = published_or_none(lake)
+    if pointer is None or pointer.snapshot == pointer.marts:
+        return None
+    with connect(lake, snapshot=pointer.snapshot) as connection:
+        days = [as_of for _, as_of in stamps_of(connection, find_views())]
+    return max(days, default=None)
 
 
 def published_with_features(lake: Lake) -> Published:

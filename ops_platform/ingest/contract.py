@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ops_platform.ingest.contract_faults import (
     DEFAULT_TYPES,
     FORMATS,
     SUFFIX,
+    UNITS,
     described,
     faults_of,
     owner_of,
@@ -43,7 +45,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """A source as its contract states it; everything about the source is derived from here."""
+    """A source as its contract states it; everything about the source is derived from here.
+
+    `event_time` is the column that says when a row happened, and its newest value may be as old as
+    `freshness`.
+    """
 
     name: str
     version: str
@@ -53,6 +59,7 @@ class Contract:
     delimiter: str
     columns: tuple[Column, ...]
     event_time: str | None
+    freshness: timedelta | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -112,6 +119,9 @@ def _plain(document: OpenDataContractStandard, owner: str) -> Contract:
         delimiter=FORMATS[str(server.format)],
         columns=tuple(_column(column) for column in table.properties or []),
         event_time=str(freshness[0].element).split(".")[-1] if freshness else None,
+        freshness=timedelta(**{UNITS[str(freshness[0].unit)]: float(freshness[0].value)})
+        if freshness
+        else None,
     )
 
 

@@ -32,6 +32,7 @@ IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 CHECKED = ("minimum", "maximum", "pattern", "defaultTimezone")
 TEXTS = ("pattern", "defaultTimezone")
 FORMATS = {"csv": ",", "tsv": "\t"}
+UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 SUFFIX = ".odcs.yaml"
 Where = tuple[str | int, ...]
 
@@ -95,12 +96,21 @@ def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Whe
             kinds[column["name"]] = _kind(column)
             yield from _column_faults(engine, column, where)
     for index, level in enumerate(document.get("slaProperties") or []):
-        element = str(level.get("element", "")).split(".")[-1]
-        if level["property"] == "freshness" and kinds.get(element) not in ("DATE", "TIMESTAMP"):
-            yield (
-                ("slaProperties", index, "element"),
-                f"must name a column of type DATE or TIMESTAMP, {element!r} is none",
-            )
+        if level["property"] == "freshness":
+            yield from _freshness_faults(level, kinds, ("slaProperties", index))
+
+
+def _freshness_faults(
+    level: dict[str, Any], kinds: dict[str, str | None], where: Where
+) -> Iterator[tuple[Where, str]]:
+    element = str(level.get("element", "")).split(".")[-1]
+    if kinds.get(element) not in ("DATE", "TIMESTAMP"):
+        what = f"must name a column of type DATE or TIMESTAMP, {element!r} is none"
+        yield (*where, "element"), what
+    if not isinstance(level.get("value"), int | float):
+        yield (*where, "value"), f"must be a number, not {level.get('value')!r}"
+    if level.get("unit") not in UNITS:
+        yield (*where, "unit"), f"must be one of {', '.join(UNITS)}, not {level.get('unit')!r}"
 
 
 def _kind(column: dict[str, Any]) -> str | None:

@@ -109,6 +109,15 @@ def _not_connected(lake: Lake, contract: Contract) -> Intake:
     return Intake([])
 
 
+def has_news(lake: Lake, contract: Contract, location: Path, now: datetime) -> bool:
+    """Whether `take_in` would change anything, by the files' sizes and times and the ledger.
+
+    Raises SourceError when the location is missing.
+    """
+    found = {file.path: file for file in find(contract, location)}
+    return _has_news(lake, _Round(contract, found, now))
+
+
 def _has_news(lake: Lake, this: _Round) -> bool:
     if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
         return True

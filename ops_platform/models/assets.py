@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ops_platform.automation import CAUSE_TAG
 from ops_platform.errors import TrainingError
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.features.view import find_views
@@ -11,7 +12,6 @@ from ops_platform.models.registry import Registry
 from ops_platform.models.training import BASELINES, METRIC, Outcome, Rules, read_training_set, train
 from ops_platform.settings import Settings
 
-CAUSE_TAG = "ops/cause"
 DIGEST = "digest"
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
+from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import BlockedError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.rules import raw_checks
@@ -175,6 +176,7 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
         kinds={"ducklake"},
         tags={"ops": "devops"},
         pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
         description="The snapshot that features, training and people read: moved when every raw "
         "table and mart has passed its blocking checks since it last changed.",
     )

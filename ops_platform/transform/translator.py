@@ -6,6 +6,8 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtProject
 
+from ops_platform.automation import WHEN_DATA_CHANGES
+
 
 class Translator(DagsterDbtTranslator):
     """Models are keyed `<schema>/<name>` in the group of their room; sources `raw/<source>`."""
@@ -20,6 +22,7 @@ class Translator(DagsterDbtTranslator):
             key=dg.AssetKey([node["schema"], node["name"]]),
             group_name="transform",
             tags={"ops": "dataops"},
+            automation_condition=(WHEN_DATA_CHANGES if node["resource_type"] == "model" else None),
         ).merge_attributes(metadata={"dagster/table_name": f"lake.{node['schema']}.{node['name']}"})
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:

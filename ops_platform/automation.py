@@ -1,0 +1,27 @@
+"""When tables and features are made by themselves; models never are, they are retrained."""
+
+import dagster as dg
+
+_SOUND = dg.AutomationCondition.all_checks_match(
+    dg.AutomationCondition.check_passed(), blocking_only=True
+)
+# Plain `eager()` walks past a blocking check that failed in an earlier run. A dependency that is
+# made in the same run is checked there, so all that follows a change is one run and not one a step.
+WHEN_DATA_CHANGES = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_match(
+    _SOUND | dg.AutomationCondition.will_be_requested()
+)
+EVERY_SECONDS = 5
+CAUSE_TAG = "ops/cause"
+RETRAINING = "retraining"
+
+
+def data_automation() -> dg.AutomationConditionSensorDefinition:
+    """The sensor that asks the assets' conditions."""
+    return dg.AutomationConditionSensorDefinition(
+        "automation",
+        target=dg.AssetSelection.all(include_sources=False),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=EVERY_SECONDS,
+        description="Materializes marts, features and what watches them once what they are made "
+        "of has changed and has passed its blocking checks.",
+    )

@@ -1,0 +1,35 @@
+"""Whether a source is as fresh as its contract promises, by the platform's clock."""
+
+from datetime import datetime
+
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.sql import quoted
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import published_or_none
+
+
+def newest_event(lake: Lake, contract: Contract) -> datetime | None:
+    """The newest event of a source that is published, None where there is none yet."""
+    pointer = published_or_none(lake)
+    table = f"raw.{contract.name}"
+    if pointer is None or contract.event_time is None or table not in catalog.last_changed(lake):
+        return None
+    with connect(lake, snapshot=pointer.snapshot) as connection:
+        row = connection.execute(
+            f"SELECT max({quoted(contract.event_time)})::TIMESTAMP FROM raw.{quoted(contract.name)}"
+        ).fetchone()
+    newest: datetime | None = row[0] if row else None
+    return newest
+
+
+def overdue(contract: Contract, newest: datetime | None, now: datetime) -> str | None:
+    """What is missing, in a sentence, or None where nothing is."""
+    if newest is None or contract.freshness is None or now - newest <= contract.freshness:
+        return None
+    return (
+        f"{contract.name}: the newest published event is of {newest:%Y-%m-%d %H:%M}, and the "
+        f"contract promises one in {contract.freshness.days} days: has the source delivered, and "
+        "has the graph run? See `ops status`."
+    )

@@ -1,0 +1,92 @@
+"""The retraining decision: whether a cause asks for a run now, has to wait, or is settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+MOST_FAILURES = 5
+TOO_EARLY = "too early"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a model is to be trained: `id` is the same for the same cause, `text` is for people."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run for a cause: None in `ended` while it runs, in `decision` where it came to none.
+
+    `as_of` is the newest day that it could use; `ended` is on the system's clock.
+    """
+
+    as_of: date
+    ended: datetime | None
+    decision: str | None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Days that a champion is left alone, the shortest window that judges, and the back-off."""
+
+    cooldown_days: int
+    shortest_days: int
+    retry_seconds: float
+
+
+def next_attempt(
+    cause: Cause,
+    attempts: Sequence[Attempt],
+    rules: Rules,
+    *,
+    as_of: date,
+    champion_as_of: date | None,
+    system_time: datetime,
+) -> tuple[int | None, str]:
+    """The number of the attempt to start now, or None and why not.
+
+    A failed attempt is tried again with a back-off that doubles; one that was too early to judge
+    leaves the cause open until newer days make the window long enough.
+
+    Parameters
+    ----------
+    attempts : so far, in their order.
+    as_of : newest day of the published features.
+    champion_as_of : newest day that the champion learned from, None without one.
+    system_time : for the back-off, which is of this machine and not of the shop.
+    """
+    number = len(attempts) + 1
+    if attempts and attempts[-1].ended is None:
+        return None, f"{cause.text}: a run for it is under way"
+    if attempts and attempts[-1].decision == TOO_EARLY and as_of <= attempts[-1].as_of:
+        return None, f"{cause.text}: too early to judge up to {as_of}, newer days are awaited"
+    if attempts and attempts[-1].decision not in (None, TOO_EARLY):
+        return None, f"{cause.text}: settled, {attempts[-1].decision}"
+    if champion_as_of is not None:
+        age = (as_of - champion_as_of).days
+        needed = max(rules.cooldown_days, rules.shortest_days)
+        if age < needed:
+            return None, f"{cause.text}: the champion is {age} days old, {needed} are needed"
+    return _after_failures(cause, attempts, rules, number, system_time)
+
+
+def _after_failures(
+    cause: Cause, attempts: Sequence[Attempt], rules: Rules, number: int, system_time: datetime
+) -> tuple[int | None, str]:
+    failures = 0
+    for attempt in reversed(attempts):
+        if attempt.decision is not None:
+            break
+        failures += 1
+    if failures >= MOST_FAILURES:
+        return None, f"{cause.text}: {failures} runs failed one after the other, see their logs"
+    if failures:
+        ended = attempts[-1].ended
+        assert ended is not None
+        again = ended + timedelta(seconds=rules.retry_seconds * 2 ** (failures - 1))
+        if system_time < again:
+            return None, f"{cause.text}: failed, tried again at {again:%H:%M:%S}"
+    return number, cause.text

@@ -1,0 +1,179 @@
+"""The sensors that watch: one retrains, one tells of failed runs, one of what is missing."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from ops_platform.automation import CAUSE_TAG, EVERY_SECONDS, RETRAINING
+from ops_platform.features.build import published_day
+from ops_platform.ingest.contract import Contract
+from ops_platform.lake.location import Lake
+from ops_platform.models.registry import Registry, Version
+from ops_platform.monitor.alarms import newest_alarm
+from ops_platform.monitor.alerts import alert
+from ops_platform.monitor.freshness import newest_event, overdue
+from ops_platform.monitor.retraining import Attempt, Cause, Rules, next_attempt
+from ops_platform.settings import Settings
+
+CAUSE_ID_TAG, AS_OF_TAG = "ops/cause_id", "ops/as_of"
+RELEASE = dg.AssetKey(["serve", "release"])
+
+
+def retraining_job(models: list[str]) -> dg.UnresolvedAssetJobDefinition:
+    """Train, gate and release in one run; a run may select one model of several."""
+    keys = [dg.AssetKey(["models", *rest]) for m in models for rest in ([m, "training_set"], [m])]
+    return dg.define_asset_job(
+        RETRAINING,
+        selection=dg.AssetSelection.assets(*keys, RELEASE),
+        tags={"ops": "mlops"},
+        description="Trains a challenger, lets the gate decide and releases what it promotes.",
+    )
+
+
+def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
+    """An alarm, or no champion yet, asks for one run of the retraining job."""
+
+    @dg.sensor(
+        name=RETRAINING,
+        job_name=RETRAINING,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a retraining when the newest period of a champion has an alarm; "
+        "again, with back-off, when that run fails. What it waits for is said in its ticks.",
+    )
+    def retraining(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SensorResult:
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        day = published_day(Lake.at(settings))
+        if day is None:
+            return dg.SensorResult(skip_reason="no features are published yet")
+        requests, waiting = [], []
+        for model in models:
+            champion = registry.champion(model)
+            cause = _cause(Lake.at(settings), model, champion, day)
+            if cause is None:
+                continue
+            number, why = next_attempt(
+                cause,
+                list(_attempts(context.instance, model, cause)),
+                Rules(settings.cooldown_days, settings.evaluation_days_min, settings.retry_seconds),
+                as_of=day,
+                champion_as_of=date.fromisoformat(champion.tags["as_of"]) if champion else None,
+                system_time=datetime.now(UTC),
+            )
+            if number is None:
+                waiting.append(why)
+            else:
+                requests.append(_request(model, cause, number, day))
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else "; ".join(waiting) or "no alarm",
+        )
+
+    return retraining
+
+
+def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause | None:
+    if champion is None:
+        return Cause(f"{model}-first", f"{model} has no champion yet")
+    found = newest_alarm(lake, model, champion.version)
+    return None if found is None else Cause(found.id, f"alarm {found.id}: {found.seen}")
+
+
+def _request(model: str, cause: Cause, number: int, day: date) -> dg.RunRequest:
+    return dg.RunRequest(
+        # A key is never used again, even after a failure; the same tick twice asks once.
+        run_key=f"{cause.id}#{number}",
+        job_name=RETRAINING,
+        asset_selection=[
+            dg.AssetKey(["models", model, "training_set"]),
+            dg.AssetKey(["models", model]),
+            RELEASE,
+        ],
+        tags={CAUSE_TAG: cause.text, CAUSE_ID_TAG: cause.id, AS_OF_TAG: day.isoformat()},
+    )
+
+
+def _attempts(instance: dg.DagsterInstance, model: str, cause: Cause) -> Iterator[Attempt]:
+    """The runs for a cause, oldest first."""
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=RETRAINING, tags={CAUSE_ID_TAG: cause.id}), ascending=True
+    )
+    for record in records:
+        run, ended = record.dagster_run, record.end_time
+        finished = run.is_finished
+        yield Attempt(
+            as_of=date.fromisoformat(run.tags[AS_OF_TAG]),
+            ended=datetime.fromtimestamp(ended or record.update_timestamp.timestamp(), UTC)
+            if finished
+            else None,
+            decision=_decision(instance, run.run_id, model) if run.is_success else None,
+        )
+
+
+def _decision(instance: dg.DagsterInstance, run_id: str, model: str) -> str:
+    """What the gate decided in a run."""
+    key = dg.AssetKey(["models", model])
+    for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+        made = event.asset_materialization
+        if made is not None and made.asset_key == key:
+            return str(made.metadata["decision"].value)
+    return "nothing was trained"
+
+
+def failed_run_sensor() -> dg.SensorDefinition:
+    """Tells of each failed run."""
+
+    @dg.run_failure_sensor(
+        name="failed_runs",
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Writes an alert for each failed run to the log and to OPS_WEBHOOK.",
+    )
+    def failed_runs(
+        context: dg.RunFailureSensorContext, settings: dg.ResourceParam[Settings]
+    ) -> None:
+        run = context.dagster_run
+        cause = run.tags.get(CAUSE_TAG)
+        alert(
+            f"run {run.run_id[:8]} of {run.job_name} failed{f' ({cause})' if cause else ''}: "
+            f"{context.failure_event.message}",
+            settings.webhook,
+            logging.getLogger("ops").warning,
+        )
+
+    return failed_runs
+
+
+def missing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
+    """Tells once of each source that is older than its contract promises."""
+    promised = [contract for contract in contracts if contract.freshness is not None]
+
+    @dg.sensor(
+        name="missing_data",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Writes an alert when nothing new of a source was published for longer than "
+        "its contract promises: it did not deliver, or no run took it in.",
+    )
+    def missing_data(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SkipReason:
+        told: dict[str, str] = json.loads(context.cursor or "{}")
+        missing = []
+        for contract in promised:
+            newest = newest_event(Lake.at(settings), contract)
+            what = overdue(contract, newest, settings.now())
+            if what is not None:
+                missing.append(what)
+                if told.get(contract.name) != str(newest):
+                    alert(what, settings.webhook, context.log.warning)
+                    told[contract.name] = str(newest)
+        context.update_cursor(json.dumps(told, sort_keys=True))
+        return dg.SkipReason("; ".join(missing) or "every source is as fresh as promised")
+
+    return missing_data
