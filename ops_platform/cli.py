@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -180,14 +181,32 @@ def dbt(context: typer.Context) -> None:
 
 @app.command()
 def demo() -> None:
-    """The simulated shop through the whole graph to a champion, and what it recommends."""
-    from ops_platform.processes import materialize
+    """The loop on a simulated shop: a champion serves, taste shifts, an alarm retrains it."""
+    from ops_platform.demo import play, summary
 
-    with _working("the graph runs: deliveries, dbt, features, model") as settings:
-        materialize(settings, lambda step, time: errors.print(f"  {time:>8}  {step}"))
-    status()
-    recommend(examples=3, k=5)
-    console.print("Look around with `make ui`; `ops --help` says what else there is.")
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.0f} s[/]  {escape(text)}")
+
+    with _plain_errors() as given, errors.status("the loop is played"):
+        settings = play(
+            given.home, say, lambda step, took: errors.print(f"         {took:>8}  {step}")
+        )
+        table = Table("version", "as of", "decision", "NDCG@20", "cause")
+        for one in summary(settings):
+            table.add_row(
+                *(str(one[key]) for key in ("version", "as_of", "decision")),
+                f"{one['ndcg_at_20']:.4f}",
+                escape(str(one["cause"])),
+            )
+    console.print(table)
+    console.print(
+        "Look around: [bold]make ui[/] shows the graph, the sensors' ticks and the versions; "
+        "[bold].venv/bin/ops status[/] and [bold].venv/bin/ops recommend --examples 3[/] answer "
+        "at the prompt. The shop's clock stands still in "
+        f"{escape(str(settings.clock))}: OPS_CLOCK."
+    )
 
 
 @app.command()

@@ -51,6 +51,8 @@ def environment(settings: Settings) -> dict[str, str]:
         **TELEMETRY_OFF,
         # MLflow's server would start a dozen job workers that nothing here uses.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        **settings.as_environment(),
+        # Absolute: a process may run in another folder.
         "OPS_HOME": str(settings.home),
         "DAGSTER_HOME": str(home),
     }
@@ -62,7 +64,7 @@ def materialize(settings: Settings, say: Callable[[str, str], object]) -> None:
     Raises OpsError with the end of Dagster's log when the run fails.
     """
     command = [
-        _executable("dagster"), "asset", "materialize",
+        executable("dagster"), "asset", "materialize",
         "-m", "ops_platform.definitions", "--select", "*",
     ]  # fmt: skip
     log: list[str] = []
@@ -90,9 +92,9 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     All are stopped together, also on Ctrl-C.
     """
     commands = [
-        [_executable("dagster"), "dev", "-w", str(PROJECT / "workspace.yaml"),
+        [executable("dagster"), "dev", "-w", str(PROJECT / "workspace.yaml"),
          "-h", "127.0.0.1", "-p", str(port)],
-        [_executable("mlflow"), "server", "--backend-store-uri", settings.mlflow_tracking_uri,
+        [executable("mlflow"), "server", "--backend-store-uri", settings.mlflow_tracking_uri,
          "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"],
     ]  # fmt: skip
     if settings.mlflow_uri:
@@ -116,10 +118,10 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
                     return code
     finally:
         for process in started:
-            _end_all_of(process)
+            end_all_of(process)
 
 
-def _end_all_of(process: subprocess.Popen[bytes]) -> None:
+def end_all_of(process: subprocess.Popen[bytes]) -> None:
     """End a process and what it started: as Ctrl-C does, and by force after half a minute."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
@@ -138,5 +140,5 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
         return None
 
 
-def _executable(name: str) -> str:
+def executable(name: str) -> str:
     return str(Path(sys.executable).with_name(name))

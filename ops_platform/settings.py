@@ -121,6 +121,15 @@ class Settings(BaseSettings):
             return Path(own).expanduser().absolute()
         return None if self.sources is None else self.sources / name
 
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give another process what this one was given."""
+        given = {
+            f"OPS_{name.upper()}": str(getattr(self, name))
+            for name in self.model_fields_set - {"source"}
+            if getattr(self, name) is not None
+        }
+        return given | {f"OPS_SOURCE_{name.upper()}": at for name, at in self.source.items()}
+
     def now(self) -> datetime:
         """The platform's present, naive UTC; raises OpsError when the clock file can't be read."""
         if self.clock == "system":

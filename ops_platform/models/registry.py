@@ -153,6 +153,11 @@ class Registry:
             )
             return self._version(found[0]) if found else None
 
+    def version(self, name: str, version: int) -> Version:
+        """A version by its number; raises RegistryError where there is none."""
+        with self._reached(f"look up version {version} of {name!r}"):
+            return self._version(self._client.get_model_version(name, str(version)))
+
     def promote(self, name: str, version: int) -> None:
         """Let the alias champion name this version; promoting it again changes nothing."""
         with self._reached(f"promote version {version} of {name!r}"):

@@ -1,0 +1,121 @@
+"""`ops demo`: the loop played on the simulated shop, whose customers' taste shifts on a known day."""
+
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+from ops_platform.errors import OpsError
+from ops_platform.loop import Loop, versions
+from ops_platform.processes import materialize
+from ops_platform.settings import Settings
+from ops_platform.simulate.change import TasteShift
+from ops_platform.simulate.shop import Shop, write_orders
+
+MODEL = "recommender"
+MARK = "demo"
+HISTORY_DAYS, QUIET_DAYS, STEP_DAYS, MOST_STEPS = 150, 8, 5, 4
+SHOP = Shop(seed=0, start=date(2024, 1, 1), customers=400, products=300)
+STRENGTH = 0.5
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Story:
+    """When what happens: the last day of each delivery, and the day of the shift."""
+
+    shop: Shop
+    ends: tuple[date, ...]
+    shift: date
+
+
+def story() -> Story:
+    """Months of trade, some days more, the shift, and days until it must have been seen."""
+    first = SHOP.start + timedelta(days=HISTORY_DAYS)
+    quiet = first + timedelta(days=QUIET_DAYS)
+    shift = quiet + timedelta(days=1)
+    later = [quiet + timedelta(days=STEP_DAYS * step) for step in range(1, MOST_STEPS + 1)]
+    days = (later[-1] - SHOP.start).days + 1
+    shop = replace(SHOP, days=days, drifts=(TasteShift(shift, STRENGTH),))
+    return Story(shop, (first, quiet, *later), shift)
+
+
+def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
+    """Play it all in a fresh home, telling each event; the settings to look around with.
+
+    Raises OpsError when the home is not the demo's own, when something fails, or when the taste
+    shift has not led to a new version that serves.
+    """
+    settings = _fresh(home)
+    told, orders = story(), Path(settings.source["orders"])
+    loop = Loop(settings, MODEL, _free_port(), say)
+    files = {path.stem: path for path in write_orders(told.shop, home / "simulated" / "all")}
+    first, *later = told.ends
+    _deliver(loop, files, orders, first, say)
+    materialize(settings, step)
+    say("the graph has made raw data, marts, features and the first champion")
+    with loop.running():
+        _wait_for_answer(loop)
+        loop.settle(first)
+        for end in later:
+            if end > told.shift > end - timedelta(days=STEP_DAYS + 1):
+                say(f"from {told.shift} on, half of the customers like other things")
+            _deliver(loop, files, orders, end, say)
+            loop.settle(end)
+            if loop.seconds_to_serve:
+                break
+    if not loop.seconds_to_serve:
+        raise OpsError(
+            f"the taste shift of {told.shift} has led to no new version by {told.ends[-1]}: "
+            f"see {home / 'logs'}"
+        )
+    return settings
+
+
+def _fresh(home: Path) -> Settings:
+    """A home that holds nothing but the mark that it is the demo's."""
+    if home.exists() and any(home.iterdir()):
+        if not (home / MARK).exists():
+            raise OpsError(
+                f"{home} holds something else than a demo: set OPS_HOME to another folder, "
+                "or delete it"
+            )
+        shutil.rmtree(home)
+    orders = home / "simulated" / "orders"
+    orders.mkdir(parents=True)
+    (home / MARK).touch()
+    (home / "clock").write_text(f"{SHOP.start}T00:00:00", encoding="utf-8")
+    return Settings(
+        home=home, clock=str(home / "clock"), source={"orders": str(orders)}, settle_seconds=1
+    )
+
+
+def _deliver(loop: Loop, files: dict[str, Path], orders: Path, end: date, say: Say) -> None:
+    loop.advance(end)
+    due = sorted(day for day in files if day <= end.isoformat())
+    for day in due:
+        files.pop(day).rename(orders / f"{day}.csv")
+    say(f"{len(due)} days of orders land, {due[0]} to {due[-1]}")
+
+
+def _wait_for_answer(loop: Loop) -> None:
+    deadline = time.monotonic() + 60
+    while loop.ask("nobody") is None:
+        if time.monotonic() > deadline:
+            raise OpsError(f"the service does not answer: see {loop.settings.home / 'logs'}")
+        time.sleep(0.2)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def summary(settings: Settings) -> list[dict[str, object]]:
+    """The versions of the demo's model."""
+    return versions(settings, MODEL)

@@ -1,0 +1,232 @@
+"""The loop as it runs: daemon and service started, days delivered, and what follows told.
+
+Nothing here asks for a run: the daemon's own sensors do. So what is seen of it is read where a
+person would: in Dagster's instance, in the registry, in the lake, and at the service.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+
+from ops_platform.automation import CAUSE_TAG, RETRAINING
+from ops_platform.errors import OpsError
+from ops_platform.features.build import published_day
+from ops_platform.lake.location import Lake
+from ops_platform.models.registry import Registry
+from ops_platform.processes import end_all_of, environment, executable
+from ops_platform.settings import PROJECT, Settings
+
+POLL_SECONDS = 0.5
+Say = Callable[[str], object]
+
+
+@dataclass
+class Loop:
+    """A running platform, and what of it has been told so far.
+
+    Parameters
+    ----------
+    settings : its clock is a file, which `deliver` advances.
+    model : the one whose service is asked.
+    port : of the service.
+    say : told each event, a line each.
+    """
+
+    settings: Settings
+    model: str
+    port: int
+    say: Say
+    daemon: "subprocess.Popen[bytes] | None" = None
+    _told: set[str] = field(default_factory=set)
+    served: int | None = None
+    alarmed_at: float | None = None
+    seconds_to_serve: list[float] = field(default_factory=list)
+
+    @cached_property
+    def _instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.settings.home / "dagster"))
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_artifact_root)
+
+    @contextmanager
+    def running(self) -> Iterator["Loop"]:
+        """Daemon and service, ended with the block; their logs are in `OPS_HOME/logs`."""
+        logs = self.settings.home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            for name, command in {
+                "daemon": [
+                    executable("dagster-daemon"), "run", "-w", str(PROJECT / "workspace.yaml"),
+                ],
+                "service": [
+                    sys.executable, "-m", "ops_platform.serve",
+                    "--port", str(self.port), "--model", self.model,
+                ],
+            }.items():  # fmt: skip
+                with (logs / f"{name}.log").open("ab") as log:
+                    started.append(
+                        subprocess.Popen(
+                            command,
+                            env=environment(self.settings),
+                            cwd=PROJECT,
+                            stdout=log,
+                            stderr=subprocess.STDOUT,
+                            start_new_session=True,
+                        )
+                    )
+            self.daemon = started[0]
+            yield self
+        finally:
+            for process in started:
+                end_all_of(process)
+
+    def advance(self, day: date) -> None:
+        """Let the platform's clock stand at the end of a day."""
+        clock = Path(self.settings.clock)
+        aside = clock.with_suffix(".part")
+        aside.write_text(f"{day}T23:59:59", encoding="utf-8")
+        aside.replace(clock)
+
+    def settle(self, day: date, timeout: float = 600) -> None:
+        """Wait until all that is delivered has been dealt with, up to the events of `day`.
+
+        That is: its features are published, the monitor has seen them, the retraining sensor has
+        ticked since and no run is left. Raises OpsError when that takes too long.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._is_settled(day):
+            if self.daemon is not None and self.daemon.poll() is not None:
+                raise OpsError(f"the daemon ended: see {self.settings.home / 'logs'}")
+            if time.monotonic() > deadline:
+                raise OpsError(
+                    f"the events of {day} were not dealt with in {timeout:.0f} s: "
+                    f"see {self.settings.home / 'logs'}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _is_settled(self, day: date) -> bool:
+        self.look()
+        published = published_day(Lake.at(self.settings))
+        if published is None or published < day or self._unfinished():
+            return False
+        watched = self._instance.get_latest_materialization_event(dg.AssetKey(["monitor", "drift"]))
+        marts = self._instance.get_latest_materialization_event(
+            dg.AssetKey(["lake", "published_features"])
+        )
+        if watched is None or marts is None or watched.timestamp < marts.timestamp:
+            return False
+        # Twice: what a tick decides is a run only a moment later.
+        return self._ticks_since(watched.timestamp) >= 2 and not self._unfinished()
+
+    def _unfinished(self) -> bool:
+        open_states = dg.RunsFilter(
+            statuses=[s for s in dg.DagsterRunStatus if s not in _ENDED]
+        )
+        return self._instance.get_runs_count(open_states) > 0
+
+    def _ticks_since(self, moment: float) -> int:
+        for state in self._instance.all_instigator_state():
+            if state.instigator_name == RETRAINING:
+                ticks = self._instance.get_ticks(
+                    state.instigator_origin_id, state.selector_id, after=moment, limit=3
+                )
+                return len(ticks)
+        return 0
+
+    def look(self) -> None:
+        """Tell what is new: alarms, the sensor's runs, what the gate decided, what is served."""
+        self._tell_alarm()
+        self._tell_runs()
+        self._tell_service()
+
+    def _tell_alarm(self) -> None:
+        from ops_platform.monitor.alarms import newest_alarm
+
+        champion = self._registry.champion(self.model) if self._has_registry else None
+        found = champion and newest_alarm(Lake.at(self.settings), self.model, champion.version)
+        if found and self._is_new(found.id):
+            event = self._instance.get_latest_materialization_event(
+                dg.AssetKey(["monitor", "drift"])
+            )
+            self.alarmed_at = event.timestamp if event else time.time()
+            self.say(f"alarm: {found.seen}")
+
+    @property
+    def _has_registry(self) -> bool:
+        return (self.settings.home / "mlflow" / "mlflow.db").exists()
+
+    def _tell_runs(self) -> None:
+        for run in self._instance.get_runs(dg.RunsFilter(job_name=RETRAINING)):
+            cause = run.tags.get(CAUSE_TAG, "by hand")
+            by = run.tags.get("dagster/sensor_name") or run.tags.get("dagster/schedule_name")
+            if self._is_new(f"{run.run_id} asked"):
+                self.say(f"the daemon's {by or 'prompt'} asks for a run: {cause}")
+            if run.is_finished and self._is_new(f"{run.run_id} ended"):
+                newest = self._registry.newest(self.model)
+                if not run.is_success:
+                    self.say(f"the run failed: {run.run_id}")
+                elif newest and newest.tags["cause"] == cause:
+                    verdict = json.loads(newest.tags["verdict"])
+                    self.say(f"gate on version {newest.version}: {verdict['decision']}")
+
+    def _tell_service(self) -> None:
+        answer = self.ask("nobody")
+        version = answer and int(answer["version"])
+        if version and version != self.served:
+            took = ""
+            if self.alarmed_at is not None:
+                self.seconds_to_serve.append(time.time() - self.alarmed_at)
+                took = f", {self.seconds_to_serve[-1]:.0f} s after the alarm"
+                self.alarmed_at = None
+            self.say(f"the service answers with version {version}{took}")
+            self.served = version
+
+    def ask(self, customer: str) -> dict[str, object] | None:
+        """What the service answers for a customer; None while it has nothing to answer with."""
+        address = f"http://127.0.0.1:{self.port}/v1/recommendations/{customer}?k=5"
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                found: dict[str, object] = json.load(answer)
+                return found
+        return None
+
+    def _is_new(self, event: str) -> bool:
+        new = event not in self._told
+        self._told.add(event)
+        return new
+
+
+_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def versions(settings: Settings, model: str) -> list[dict[str, object]]:
+    """Every version of a model with its as-of, its cause and what the gate decided."""
+    registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    newest = registry.newest(model)
+    found = []
+    for number in range(1, newest.version + 1 if newest else 1):
+        version = registry.version(model, number)
+        found.append(
+            {
+                "version": number,
+                "as_of": version.tags["as_of"],
+                "cause": version.tags["cause"],
+                "decision": version.tags["decision"],
+                "ndcg_at_20": version.metrics.get("ndcg_at_20"),
+            }
+        )
+    return found
