@@ -1,4 +1,4 @@
-"""Scores from a release, with numpy alone: the same lists as the model's own, and why each product."""
+"""Scores from a release, with numpy alone: the lists of the model itself, and why each product."""
 
 from dataclasses import dataclass
 
@@ -88,7 +88,7 @@ class Scorer:
         ]
 
     def _contributions(self, position: int | None) -> _Contributions:
-        """In the order in which a sparse product sums them, so that the last digits are the same."""
+        """In the order in which a sparse product sums them, so the last digits are the same."""
         weights, bought, bounds = self._history
         row = slice(0, 0) if position is None else slice(bounds[position], bounds[position + 1])
         weights, bought = weights[row], bought[row]
