@@ -225,6 +225,18 @@ def ui(
             console.print("stopped")
 
 
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 lets the system choose.")] = 8000,
+    model: Annotated[str, typer.Option(help="The model whose release answers.")] = "recommender",
+) -> None:
+    """Answer GET /v1/recommendations/<customer> by the release that serves; Ctrl-C stops it."""
+    from ops_platform.processes import serve as run
+
+    with _plain_errors() as settings:
+        run(settings, model, port, lambda text: errors.print(escape(text)))
+
+
 @lake_app.command("check")
 def lake_check(as_json: Json = False) -> None:
     """Whether every file, every table's count and every delivery in the ledger is as recorded."""

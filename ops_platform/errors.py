@@ -37,5 +37,9 @@ class StateError(OpsError):
     """A model's stored state does not have the digest that was recorded for it."""
 
 
+class ReleaseError(OpsError):
+    """A release is missing or damaged, or a version can't be served."""
+
+
 class TrainingError(OpsError):
     """The training set is not what the model may be fitted on."""

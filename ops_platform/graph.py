@@ -11,6 +11,7 @@ from ops_platform.ingest.location import require_known_sources
 from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
+from ops_platform.serve.assets import release_asset
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import mart_assets, published_marts
 from ops_platform.transform.project import read_manifest
@@ -32,6 +33,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(feature_asset(view) for view in views),
             published_features(views),
             *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
+            release_asset(),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),

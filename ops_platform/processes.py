@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from ops_platform.errors import OpsError
+from ops_platform.models.estimators import estimator
 from ops_platform.models.registry import Registry
+from ops_platform.serve import release
+from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
 
 DAGSTER_YAML = """\
@@ -119,6 +123,27 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     finally:
         for process in started:
             end_all_of(process)
+
+
+def serve(settings: Settings, model: str, port: int, say: Callable[[str], object]) -> NoReturn:
+    """Become the serving process, once the alias champion names what serves.
+
+    A registry that can't be reached is told and keeps nothing from being served. Raises
+    RegistryError when there is no such model.
+    """
+    estimator(model)
+    if release.folder_of(settings.releases, model).exists():
+        try:
+            registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+            reconcile(registry, settings.releases, model)
+        except OpsError as error:
+            say(f"the alias champion may not name what serves: {error}")
+    # In its place, so that the serving process holds nothing but what it needs.
+    os.execve(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", "ops_platform.serve", "--port", str(port), "--model", model],
+        {**os.environ, "OPS_HOME": str(settings.home)},
+    )
 
 
 def end_all_of(process: subprocess.Popen[bytes]) -> None:

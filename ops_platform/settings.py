@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         0.01, ge=0, le=1, description="Share of the champion's score that a fresher model may lose."
     )
 
+    served_seconds: float = Field(
+        60, gt=0, description="The log of what was served is a delivery every so many seconds."
+    )
+
     @field_validator("home", "contracts", "dbt_project", "sources", "data_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -107,7 +111,17 @@ class Settings(BaseSettings):
     @cached_property
     def backed_up_folders(self) -> dict[str, Path]:
         """What a backup holds beside the lake: the embedded registry and the releases."""
-        return {name: self.home / name for name in ("mlflow", "releases")}
+        return {"mlflow": self.home / "mlflow", "releases": self.releases}
+
+    @cached_property
+    def releases(self) -> Path:
+        """One folder a model: its releases, and the pointer to the one that serves."""
+        return self.home / "releases"
+
+    @cached_property
+    def served(self) -> Path:
+        """Where the service writes what it served, as deliveries of the source `served`."""
+        return self.home / "served"
 
     @cached_property
     def simulated_sources(self) -> Path:

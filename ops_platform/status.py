@@ -13,6 +13,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published_or_none
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
+from ops_platform.serve import release
 from ops_platform.settings import Settings
 
 
@@ -83,8 +84,18 @@ def _model(settings: Settings, name: str) -> dict[str, Any] | None:
         "cause": tags["cause"],
         "decision": tags["decision"],
         "window": _window(tags["verdict"]),
+        "release": _release(settings, name),
         **champion.metrics,
     }
+
+
+def _release(settings: Settings, name: str) -> dict[str, Any] | None:
+    """What the model's pointer names."""
+    folder = release.folder_of(settings.releases, name)
+    pointed = release.pointed(folder)
+    if pointed is None:
+        return None
+    return {"id": pointed, "version": release.version_of(pointed, folder)}
 
 
 def _window(verdict: str) -> dict[str, Any]:

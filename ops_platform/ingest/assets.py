@@ -26,7 +26,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         group_name="ingest",
         description=contract.description,
         owners=[f"team:{contract.owner}"],
-        kinds={"duckdb", "csv"},
+        kinds={"duckdb", contract.format},
         tags={"ops": "dataops"},
         pool=POOL,
         code_version=contract.version,

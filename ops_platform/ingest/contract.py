@@ -13,7 +13,8 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaPr
 from ops_platform.errors import ContractError
 from ops_platform.ingest.contract_faults import (
     DEFAULT_TYPES,
-    FORMATS,
+    DELIMITERS,
+    JSON_LINES,
     SUFFIX,
     UNITS,
     described,
@@ -49,6 +50,9 @@ class Contract:
 
     `event_time` is the column that says when a row happened, and its newest value may be as old as
     `freshness`.
+
+    `delimiter` stands between the fields of a delivery; where that is JSON lines, between those of
+    the plain copy that is made of it.
     """
 
     name: str
@@ -60,6 +64,18 @@ class Contract:
     columns: tuple[Column, ...]
     event_time: str | None
     freshness: timedelta | None = None
+    is_json: bool = False
+
+    @property
+    def format(self) -> str:
+        """What its deliveries are, in a word."""
+        return JSON_LINES if self.is_json else "csv"
+
+    @property
+    def required_inputs(self) -> list[str]:
+        """The columns of a delivery without which no row could satisfy the contract."""
+        columns = (column for column in self.columns if column.required)
+        return list(dict.fromkeys(name for column in columns for name in column.inputs))
 
     @property
     def inputs(self) -> list[str]:
@@ -70,7 +86,8 @@ class Contract:
     def digest(self) -> str:
         """SHA-256 of all that decides what becomes of a record; words of description do not."""
         decides = [replace(column, description="") for column in self.columns]
-        return hashlib.sha256(repr((self.delimiter, decides, self.event_time)).encode()).hexdigest()
+        shape = (JSON_LINES,) if self.is_json else (self.delimiter,)
+        return hashlib.sha256(repr((*shape, decides, self.event_time)).encode()).hexdigest()
 
 
 def read_contracts(folder: Path) -> list[Contract]:
@@ -116,7 +133,8 @@ def _plain(document: OpenDataContractStandard, owner: str) -> Contract:
         owner=owner,
         description=table.description or "",
         location=str(server.path),
-        delimiter=FORMATS[str(server.format)],
+        delimiter=DELIMITERS.get(str(server.format), ","),
+        is_json=server.format == JSON_LINES,
         columns=tuple(_column(column) for column in table.properties or []),
         event_time=str(freshness[0].element).split(".")[-1] if freshness else None,
         freshness=timedelta(**{UNITS[str(freshness[0].unit)]: float(freshness[0].value)})

@@ -31,7 +31,9 @@ IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 # Of what the standard lets a contract say of a value; a promise that nobody keeps is refused.
 CHECKED = ("minimum", "maximum", "pattern", "defaultTimezone")
 TEXTS = ("pattern", "defaultTimezone")
-FORMATS = {"csv": ",", "tsv": "\t"}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+JSON_LINES = "json"
+FORMATS = (*DELIMITERS, JSON_LINES)
 UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 SUFFIX = ".odcs.yaml"
 Where = tuple[str | int, ...]

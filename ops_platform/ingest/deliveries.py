@@ -3,12 +3,14 @@
 import csv
 import glob
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ops_platform.errors import SourceError
+from ops_platform.ingest import json_lines, records
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.records import PlainForm, read, why_refused
+from ops_platform.ingest.records import PlainForm, Record, why_refused
 
 CHUNK = 1 << 20
 
@@ -32,7 +34,7 @@ class Content:
     Parameters
     ----------
     sha256 : empty where the file can't be read at all.
-    header : the names of its columns.
+    header : the names of its columns; of JSON lines, those that the contract reads.
     refused : why it must be refused whole, if so.
     records : how many there are after the header.
     is_plain : whether the engine may read it as it is (see `records`).
@@ -79,10 +81,7 @@ def look(contract: Contract, path: Path) -> Content:
     Raises OSError when the file can't be opened or read.
     """
     digest, offset, fault = hashlib.sha256(), 0, None
-    try:
-        header = read_header(contract, path)
-    except (UnicodeDecodeError, csv.Error):
-        header = ()
+    header = _header(contract, path)
     plain = PlainForm(max(len(header), 1), contract.delimiter)
     with path.open("rb") as file:
         while lines := file.readlines(CHUNK):
@@ -90,13 +89,39 @@ def look(contract: Contract, path: Path) -> Content:
             digest.update(block)
             if fault is None:
                 fault = _undecodable(block, offset)
-            plain.look(lines)
+            if not contract.is_json:
+                plain.look(lines)
             offset += len(block)
+    if contract.is_json:
+        count, fault = (0, fault) if fault else _look_at_lines(contract, path, offset)
+        return Content(digest.hexdigest(), header, fault, count, is_plain=False)
     fault = fault or _unusable(contract, header, offset)
-    records = plain.records - 1
+    count = plain.records - 1
     if fault is None and not plain.holds:
-        records, fault = why_refused(read(path, header, contract.delimiter))
-    return Content(digest.hexdigest(), header, fault, records, plain.holds)
+        count, fault = why_refused(read(contract, path, header))
+    return Content(digest.hexdigest(), header, fault, count, plain.holds)
+
+
+def read(contract: Contract, path: Path, header: tuple[str, ...]) -> Iterator[Record]:
+    """The records of a delivery, in the fields of `header`, with the faults of their form."""
+    if contract.is_json:
+        return json_lines.read(path, header)
+    return records.read(path, header, contract.delimiter)
+
+
+def _look_at_lines(contract: Contract, path: Path, size: int) -> tuple[int, str | None]:
+    if not size:
+        return 0, "the file is empty: not even one object was delivered"
+    return json_lines.look(path, contract.required_inputs)
+
+
+def _header(contract: Contract, path: Path) -> tuple[str, ...]:
+    if contract.is_json:
+        return tuple(contract.inputs)
+    try:
+        return read_header(contract, path)
+    except (UnicodeDecodeError, csv.Error):
+        return ()
 
 
 def _undecodable(block: bytes, offset: int) -> str | None:

@@ -10,6 +10,7 @@ from ops_platform.settings import Settings
 from ops_platform.simulate.shop import Shop, write_orders
 
 SIMULATED = "orders"
+SERVED = "served"
 
 
 def require_known_sources(settings: Settings, contracts: list[Contract]) -> None:
@@ -25,9 +26,13 @@ def require_known_sources(settings: Settings, contracts: list[Contract]) -> None
 def source_location(settings: Settings, contract: Contract) -> Path | None:
     """The folder or glob of a source, None where it is not connected.
 
+    What was served is where the service of this home writes it, once it does, unless its own
+    setting says otherwise.
     Where nothing is configured the orders are simulated, but never into a lake that has been fed
     otherwise: raises SourceError, since a setting has been left out.
     """
+    if contract.name == SERVED and not settings.source.get(SERVED):
+        return settings.served if settings.served.exists() else None
     configured = settings.source_location(contract.name)
     if configured is not None:
         return configured

@@ -1,6 +1,5 @@
 """Where rows that break the contract go: their reasons, and the physical line they began on."""
 
-import csv
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.deliveries import read
 
 COLUMNS = "_delivery VARCHAR, line BIGINT, reasons VARCHAR[], record VARCHAR"
 
@@ -38,21 +38,22 @@ def located(contract: Contract, header: tuple[str, ...], bad: list[BadRecord]) -
     return [
         BadRecord(one.path, line, one.reasons, one.record)
         for path, records in wanted.items()
-        for one, line in _find_lines(contract, path, records)
+        for one, line in _find_lines(contract, path, header, records)
     ]
 
 
 def _find_lines(
-    contract: Contract, path: Path, wanted: dict[tuple[str, ...], list[BadRecord]]
+    contract: Contract,
+    path: Path,
+    header: tuple[str, ...],
+    wanted: dict[tuple[str, ...], list[BadRecord]],
 ) -> list[tuple[BadRecord, int | None]]:
     found: list[tuple[BadRecord, int | None]] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader, line = csv.reader(file, delimiter=contract.delimiter), 1
-        for record in reader:
-            waiting = wanted.get(tuple(record))
-            if waiting:
-                found.append((waiting.pop(), line))
-            line = reader.line_num + 1
+    for record in read(contract, path, header):
+        # A record of broken form is in quarantine already, with its line.
+        waiting = None if record.faults else wanted.get(tuple(record.fields))
+        if waiting:
+            found.append((waiting.pop(), record.line))
     return found + [(one, None) for waiting in wanted.values() for one in waiting]
 
 

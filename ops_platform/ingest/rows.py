@@ -13,7 +13,7 @@ import duckdb
 from ops_platform.errors import ContractError
 from ops_platform.ingest import ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.deliveries import Content
+from ops_platform.ingest.deliveries import Content, read
 from ops_platform.ingest.sql import literal, quoted
 from ops_platform.ingest.typed_read import (
     FILE,
@@ -129,7 +129,7 @@ def _reading(
             reading.plain[path] = path
             if not content.is_plain:
                 reading.plain[path] = Path(scratch, f"{number}.csv")
-                found = records.read(path, header, contract.delimiter)
+                found = read(contract, path, header)
                 broken = records.write_plain(found, header, contract.delimiter, reading.plain[path])
                 reading.unparsed.extend(
                     quarantine.BadRecord(path, one.line, one.faults, None) for one in broken

@@ -53,7 +53,7 @@ def training_set_asset(name: str) -> dg.AssetsDefinition:
 
 
 def model_asset(name: str) -> dg.AssetsDefinition:
-    """The asset `models/<model>`: trained, judged, registered, and promoted by the gate."""
+    """The asset `models/<model>`: trained, judged by the gate, and registered."""
     key = dg.AssetKey(["models", name])
 
     @dg.asset(
@@ -64,7 +64,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
         kinds={"sklearn", "mlflow"},
         tags={"ops": "mlops"},
         description="The registered versions. A version is judged on days that neither it nor the "
-        "champion has seen; the alias champion moves to one that is better, or no worse and newer.",
+        "champion has seen; one that is better, or no worse and newer, is to be released.",
         check_specs=[
             dg.AssetCheckSpec(
                 "beats_baselines",

@@ -7,6 +7,8 @@ import numpy as np
 
 # 256 customers by 100,000 products are 205 MB of scores.
 BLOCK = 256
+# Popularity fills up the lists, it never outweighs what is known of a customer.
+POPULARITY_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)

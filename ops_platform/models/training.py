@@ -118,7 +118,7 @@ def train(
     now: datetime,
     say: Say = lambda text: None,
 ) -> Outcome:
-    """Train, judge and register the model `name` on `rows`, and promote it if the gate lets it.
+    """Train, judge and register the model `name` on `rows`; its verdict says if it is to serve.
 
     Nothing is trained when the newest version is of the same rows, recipe, parameters and seed,
     or when too few days have passed since the champion's as-of to tell the two apart.
@@ -127,7 +127,7 @@ def train(
     model = estimator(name)(seed=seed)
     identity = _identity(rows, model)
     if newest and all(newest.tags.get(tag) == value for tag, value in identity.items()):
-        return Outcome(None, _finish(registry, newest), None, {})
+        return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
     champion_as_of = date.fromisoformat(champion.tags["as_of"]) if champion else None
     cut = gate.window(
         rows.as_of, champion_as_of, rows.first_day, rules.longest_days, rules.shortest_days
@@ -150,17 +150,7 @@ def train(
     version = registry.register(
         name, model, metrics=metrics, tags=_tags(rows, identity, verdict, cause, seed), now=now
     )
-    if verdict.promote:
-        registry.promote(name, version)
     return Outcome(version, verdict.reason, verdict, metrics)
-
-
-def _finish(registry: Registry, newest: Version) -> str:
-    """Promote what a run that was killed after registering had still to promote."""
-    if newest.is_to_be_promoted:
-        registry.promote(newest.name, newest.version)
-        return f"version {newest.version} is promoted, as its verdict asked for"
-    return f"nothing has changed since version {newest.version}"
 
 
 def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> Outcome:

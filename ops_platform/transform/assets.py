@@ -42,6 +42,7 @@ def mart_assets(
     raw = {c.name: [*(column.name for column in c.columns), "_delivery"] for c in contracts}
     lineage = column_lineage(manifest, raw)
     tables = data_tests.tables(manifest)
+    read = [node["name"] for node in manifest["sources"].values()]
 
     @dbt_assets(
         manifest=manifest_path(settings),
@@ -54,7 +55,7 @@ def mart_assets(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[Settings]
     ) -> Iterator[Any]:
         lake = Lake.at(settings)
-        inputs = _inputs(settings, lake, contracts)
+        inputs = _inputs(settings, lake, read)
         if catalog.build_is_current(lake, BUILD, inputs, tables):
             context.log.info("nothing that dbt reads has changed since its last build")
             for key in (_key(manifest, unique_id) for unique_id in lineage):
@@ -96,9 +97,10 @@ def _made_by_this_project(lake: Lake, inputs: str, tables: list[str]) -> bool:
     return same and built is not None and all(changed.get(t, built + 1) <= built for t in tables)
 
 
-def _inputs(settings: Settings, lake: Lake, contracts: list[Contract]) -> str:
+def _inputs(settings: Settings, lake: Lake, sources: list[str]) -> str:
+    """The state of all that dbt reads: its project, and the raw tables that it names."""
     changed = catalog.last_changed(lake)
-    raw = " ".join(f"raw.{c.name}={changed.get(f'raw.{c.name}')}" for c in contracts)
+    raw = " ".join(f"raw.{name}={changed.get(f'raw.{name}')}" for name in sorted(sources))
     return f"{project_digest(settings)} {raw}"
 
 

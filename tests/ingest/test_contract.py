@@ -89,7 +89,7 @@ def test_a_contract_is_read_as_it_is_written(tmp_path):
 
 
 def test_the_orders_contract_is_sound():
-    (orders,) = read_contracts(PROJECT / "contracts")
+    orders, served = read_contracts(PROJECT / "contracts")
     assert orders.name == "orders"
     assert orders.event_time == "ordered_at"
     assert [c.name for c in orders.columns if c.required] == [

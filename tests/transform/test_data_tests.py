@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from ops_platform.errors import BlockedError
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -62,7 +62,7 @@ def snapshots(tmp_path_factory, make_models):
     home = tmp_path_factory.mktemp("checks")
     lake = Lake(home / "lake", home / "lake" / "data")
     write_orders(Shop(days=25, customers=30, products=15), home / "orders")
-    (contract,) = read_contracts(PROJECT / "contracts")
+    contract = read_contract(PROJECT / "contracts" / "orders.odcs.yaml")
     take_in(lake, contract, home / "orders", datetime(2024, 6, 1))
     write(lake, make_models)
     ids = [catalog.head(lake)]

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
@@ -21,7 +21,7 @@ ROUNDS, DEEDS = 3, 8
 def test_a_history_of_corrections_ends_in_the_marts_of_a_full_refresh(tmp_path, manifest):
     settings, source = Settings(home=tmp_path / "home"), tmp_path / "orders"
     lake, marts = Lake.at(settings), tables(manifest)
-    (contract,) = read_contracts(settings.contracts)
+    contract = read_contract(settings.contracts / "orders.odcs.yaml")
     waiting = write_orders(Shop(days=24, customers=25, products=12), tmp_path / "shop")
     source.mkdir()
     rng = random.Random(20240601)

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from ops_platform.errors import OpsError
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings
@@ -74,7 +74,7 @@ def test_its_own_unit_and_data_tests_pass_and_nothing_in_it_is_deprecated(tmp_pa
     settings = Settings(home=tmp_path / "home")
     folder = tmp_path / "orders"
     write_orders(Shop(days=12, customers=20, products=15), folder)
-    (contract,) = read_contracts(settings.contracts)
+    contract = read_contract(settings.contracts / "orders.odcs.yaml")
     take_in(Lake.at(settings), contract, folder, datetime(2024, 6, 1))
     code = run_dbt(settings, ["--warn-error", "--no-use-colors", "build"])
     said = capfd.readouterr().out

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ops_platform.errors import TrainingError
 from ops_platform.models.interactions import IdsLike, Interactions, numbered, positions
-from ops_platform.models.ranking import Recommendations, recommend
+from ops_platform.models.ranking import POPULARITY_WEIGHT, Recommendations, recommend
 
 # How often products are bought again is read from the last three windows of 30 days.
 REBUY_WINDOWS = 3
@@ -25,8 +25,6 @@ TREND_PRIOR = 0.5
 # Rates of few purchases are noisy, so both are taken at less than their face value.
 REBUY_POWER = 0.5
 TREND_POWER = 0.25
-# Popularity fills up the lists, it never outweighs what is known of a customer.
-POPULARITY_WEIGHT = 1e-6
 
 
 class Recommender(BaseEstimator):

@@ -1,0 +1,153 @@
+"""From a version that is to be promoted to what serves: release, then pointer, then alias."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from ops_platform.errors import ReleaseError
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import write_lock
+from ops_platform.models.estimators import Estimator
+from ops_platform.models.registry import Registry, Version
+from ops_platform.serve import release
+from ops_platform.serve.scorer import Scorer
+
+# So many customers, evenly spread, are asked before a release serves.
+ASKED = 50
+K = 20
+TOLERANCE = 1e-9
+_TAGS = ("as_of", "snapshot", "training_set", "state_digest")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What serves now: the model's version and release, and whether the pointer has moved to it."""
+
+    model: str
+    version: int
+    release: str
+    moved: bool
+
+
+def put_in_service(
+    lake: Lake, registry: Registry, releases: Path, name: str, now: datetime
+) -> Served | None:
+    """Let the version serve that is to: the newest if its verdict asks for it, else the champion.
+
+    The pointer is what serves and the alias champion follows it, so a run that is killed between
+    the two is finished by the next. A release that is missing or damaged is written again. None
+    where no version is to serve yet.
+
+    Raises
+    ------
+    ReleaseError : the version can't be served, or its release can't be written.
+    RegistryError, LakeError : the registry or the version's snapshot can't be read.
+    """
+    folder = release.folder_of(releases, name)
+    # The lake's lock, so that a backup holds either the old pointer and release or the new ones.
+    with write_lock(lake):
+        newest = registry.newest(name)
+        if newest is not None and newest.is_to_be_promoted:
+            return _serve(lake, registry, folder, newest, now)
+        reconcile(registry, releases, name)
+        champion = registry.champion(name)
+        if champion is None:
+            return None
+        pointed = _pointed_or_none(folder)
+        if pointed is not None and release.is_whole(folder / pointed):
+            return Served(name, champion.version, pointed, moved=False)
+        return _serve(lake, registry, folder, champion, now)
+
+
+def reconcile(registry: Registry, releases: Path, name: str) -> None:
+    """Let the alias champion name the version of the pointer's release, which is what serves.
+
+    Raises RegistryError when the registry can't be reached or has no such version.
+    """
+    folder = release.folder_of(releases, name)
+    # Again until both agree: a run may be moving them meanwhile.
+    while (pointed := _pointed_or_none(folder)) is not None:
+        version, champion = release.version_of(pointed, folder), registry.champion(name)
+        if champion is not None and champion.version == version:
+            return
+        registry.promote(name, version)
+
+
+def _pointed_or_none(folder: Path) -> str | None:
+    """What the pointer names; a damaged pointer names nothing, and is written again."""
+    try:
+        return release.pointed(folder)
+    except ReleaseError:
+        return None
+
+
+def _serve(lake: Lake, registry: Registry, folder: Path, version: Version, now: datetime) -> Served:
+    origin = _origin(version)
+    model = registry.load(version.name, version.version)
+    arrays = _arrays(version, model)
+    catalog = _catalog(lake, origin.snapshot, arrays["products"])
+    made = release.write(folder, origin, arrays, catalog, now)
+    _require_same_answers(Scorer(release.load(folder / made)), model, version)
+    moved = _pointed_or_none(folder) != made
+    if moved:
+        release.point_to(folder, made)
+    registry.promote(version.name, version.version)
+    return Served(version.name, version.version, made, moved)
+
+
+def _origin(version: Version) -> release.Origin:
+    missing = [tag for tag in _TAGS if tag not in version.tags]
+    if missing:
+        raise ReleaseError(
+            f"version {version.version} of {version.name!r} can't be served: it lacks the tags "
+            f"{', '.join(missing)}; train it by the graph"
+        )
+    tags = version.tags
+    return release.Origin(
+        model=version.name,
+        version=version.version,
+        as_of=tags["as_of"],
+        snapshot=int(tags["snapshot"]),
+        training_set=tags["training_set"],
+        state_digest=tags["state_digest"],
+    )
+
+
+def _arrays(version: Version, model: Estimator) -> dict[str, np.ndarray]:
+    state = model.state()
+    wanted = {name for held in release.ARRAYS.values() for name in held}
+    if state.keys() != wanted:
+        raise ReleaseError(
+            f"version {version.version} of {version.name!r} can't be served: its state must have "
+            f"exactly the arrays {', '.join(sorted(wanted))}, and it has "
+            f"{', '.join(sorted(state)) or 'none'}; mend models/zoo/{version.name}.py"
+        )
+    return state
+
+
+def _catalog(lake: Lake, snapshot: int, products: np.ndarray) -> dict[str, str]:
+    with connect(lake, snapshot=snapshot) as connection:
+        named = dict(
+            connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()
+        )
+    return {product: named.get(product) or "" for product in products.tolist()}
+
+
+def _require_same_answers(scorer: Scorer, model: Estimator, version: Version) -> None:
+    """Arrays of the right names may be of a model that scores in another way."""
+    everyone = model.customers_
+    chosen = np.linspace(0, len(everyone) - 1, min(ASKED, len(everyone))).astype(int)
+    expected = model.recommend(everyone[chosen], K)
+    for row, customer in enumerate(everyone[chosen].tolist()):
+        found = scorer.recommend(customer, K)
+        off = np.abs(np.array([one.score for one in found]) - expected.scores[row])
+        same = [one.product_id for one in found] == expected.product_id[row].tolist()
+        if not same or off.max() > TOLERANCE:
+            raise ReleaseError(
+                f"version {version.version} of {version.name!r} can't be served: for customer "
+                f"{customer} its release answers otherwise than the model; the service scores "
+                "history @ links + popularity, and so must the model"
+            )

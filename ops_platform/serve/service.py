@@ -1,0 +1,104 @@
+"""Which release answers: taken up when the pointer moves, kept when the next one is damaged."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops_platform.errors import ReleaseError
+from ops_platform.serve import release
+from ops_platform.serve.scorer import Scorer
+
+POLL_SECONDS = 0.5
+log = logging.getLogger(__name__)
+
+# What the pointer names, and of each of the release's files its inode, size and time of change.
+Seen = tuple[str | None, tuple[tuple[str, int, int, int], ...]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What the pointer names and can't be served, and why."""
+
+    release: str | None
+    reason: str
+
+
+class Service:
+    """The scorer of the release that serves, replaced as a whole while requests go on.
+
+    Parameters
+    ----------
+    folder : of the model's releases and pointer.
+
+    Attributes
+    ----------
+    scorer : None before the first release; a request takes it once and asks only that.
+    refused : None while what the pointer names is what serves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Begin without a release."""
+        self.folder = folder
+        self.scorer: Scorer | None = None
+        self.refused: Refused | None = None
+        self._seen: Seen | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
+
+    def start(self) -> None:
+        """Take up the release that the pointer names, and follow the pointer from then on."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Follow the pointer no longer."""
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Take up what the pointer names, if that or its files changed since the last look."""
+        try:
+            pointed = release.pointed(self.folder)
+        except ReleaseError as error:
+            self._refuse(None, str(error))
+            return
+        seen = (pointed, _files(self.folder / pointed) if pointed else ())
+        if seen == self._seen:
+            return
+        self._seen = seen
+        if pointed is None:
+            if self.scorer is not None:
+                self._refuse(None, f"the pointer {self.folder / release.POINTER} is gone")
+            return
+        try:
+            scorer = Scorer(release.load(self.folder / pointed))
+        except ReleaseError as error:
+            self._refuse(pointed, str(error))
+            return
+        # One assignment: whoever is answering goes on with the scorer that it has.
+        self.scorer, self.refused = scorer, None
+        log.info("%s serves", pointed)
+
+    def _refuse(self, name: str | None, reason: str) -> None:
+        refused = Refused(name, reason)
+        if refused != self.refused:
+            present = self.scorer.manifest.release if self.scorer else "no release"
+            log.error("%s; %s goes on serving", reason, present)
+        self.refused = refused
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            try:
+                self.look()
+            except Exception:
+                # Whatever is wrong with one release must not keep the next from being taken up.
+                log.exception("the release that the pointer names can't be looked at")
+
+
+def _files(place: Path) -> tuple[tuple[str, int, int, int], ...]:
+    try:
+        found = [(path.name, path.stat()) for path in sorted(place.iterdir())]
+    except OSError:
+        return ()
+    return tuple((name, at.st_ino, at.st_size, at.st_ctime_ns) for name, at in found)

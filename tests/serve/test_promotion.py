@@ -1,0 +1,161 @@
+"""What serves follows the verdicts; a run that is killed anywhere is finished by the next."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from ops_platform.errors import LakeError, RegistryError, ReleaseError
+from ops_platform.models.zoo import recommender
+from ops_platform.serve import promotion, release
+from ops_platform.serve.promotion import Served, reconcile
+from tests.serve.conftest import NAME, fitted
+
+
+def alias(home) -> int:
+    champion = home.registry.champion(NAME)
+    return champion.version if champion else 0
+
+
+def test_without_a_version_nothing_serves(home):
+    assert home.release() is None
+    assert not home.folder.exists()
+
+
+def test_a_version_that_is_to_be_promoted_serves_and_is_the_champion(home):
+    home.register()
+    found = home.release()
+    assert found == Served(NAME, 1, release.pointed(home.folder), moved=True)
+    assert alias(home) == 1
+    assert not home.registry.newest(NAME).is_to_be_promoted
+    assert home.release() == Served(NAME, 1, found.release, moved=False)
+
+
+def test_a_version_that_the_gate_refused_does_not_serve(home):
+    home.register()
+    first = home.release()
+    home.register(fitted(repeat_weight=0.1), promote=False)
+    assert home.release() == Served(NAME, 1, first.release, moved=False)
+    assert alias(home) == 1
+
+
+@pytest.mark.parametrize("moment", ["release written", "pointer moved", "alias set"])
+def test_a_run_killed_in_between_is_finished_by_the_next(home, monkeypatch, moment):
+    home.register()
+    first = home.release()
+    home.register(fitted(repeat_weight=0.1))
+    with monkeypatch.context() as patch:
+        if moment == "release written":
+            patch.setattr(release, "point_to", _killed)
+        elif moment == "pointer moved":
+            patch.setattr(type(home.registry), "promote", _killed)
+        else:
+            patch.setattr(
+                "mlflow.MlflowClient.set_model_version_tag", _killed
+            )
+        with pytest.raises(KeyboardInterrupt):
+            home.release()
+    pointed = release.pointed(home.folder)
+    assert (pointed == first.release) == (moment == "release written")
+    assert alias(home) == (2 if moment == "alias set" else 1)
+
+    found = home.release()
+
+    assert (found.version, found.moved) == (2, moment == "release written")
+    assert alias(home) == 2
+    assert release.version_of(release.pointed(home.folder), home.folder) == 2
+    assert not home.registry.newest(NAME).is_to_be_promoted
+
+
+def _killed(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def test_the_pointer_wins_over_the_alias(home):
+    home.register()
+    home.release()
+    home.register(fitted(repeat_weight=0.1))
+    home.release()
+    home.registry.promote(NAME, 1)
+    reconcile(home.registry, home.settings.releases, NAME)
+    assert alias(home) == 2
+
+
+def test_a_pointer_put_back_by_hand_stays_and_the_alias_follows(home):
+    home.register()
+    first = home.release().release
+    home.register(fitted(repeat_weight=0.1))
+    home.release()
+    release.point_to(home.folder, first)
+    assert home.release() == Served(NAME, 1, first, moved=False)
+    assert alias(home) == 1
+
+
+def test_without_a_pointer_the_alias_stays(home):
+    home.register()
+    home.registry.promote(NAME, 1)
+    reconcile(home.registry, home.settings.releases, NAME)
+    assert alias(home) == 1
+
+
+def test_a_pointer_to_a_version_that_the_registry_lacks_is_refused(home):
+    home.folder.mkdir(parents=True)
+    release.point_to(home.folder, "v7-0123456789ab")
+    with pytest.raises(RegistryError, match="Can't promote version 7"):
+        reconcile(home.registry, home.settings.releases, NAME)
+
+
+@pytest.mark.parametrize("damage", ["file", "folder", "pointer", "all", "nonsense in the pointer"])
+def test_a_champions_release_that_is_damaged_is_written_again(home, damage):
+    home.register()
+    made = home.release().release
+    if damage == "file":
+        (home.folder / made / "online.npz").write_bytes(b"")
+    elif damage == "folder":
+        shutil.rmtree(home.folder / made)
+    elif damage == "pointer":
+        (home.folder / "current").unlink()
+    elif damage == "all":
+        shutil.rmtree(home.folder)
+    else:
+        (home.folder / "current").write_text("\0\xff nonsense")
+    assert home.release().release == made == release.pointed(home.folder)
+    assert release.is_whole(home.folder / made)
+    assert sorted(path.name for path in home.folder.iterdir()) == ["current", made]
+
+
+def test_a_model_with_another_state_is_refused(home, monkeypatch):
+    home.register()
+    first = home.release()
+    home.register(fitted(repeat_weight=0.1))
+    state = recommender.Recommender.state
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            recommender.Recommender, "state", lambda self: {**state(self), "bias": np.zeros(1)}
+        )
+        with pytest.raises(ReleaseError, match="must have exactly the arrays customers, history"):
+            home.release()
+    assert release.pointed(home.folder) == first.release
+    assert alias(home) == 1
+
+
+def test_a_model_that_scores_in_another_way_is_refused(home, monkeypatch):
+    home.register()
+    with monkeypatch.context() as patch:
+        patch.setattr(recommender, "POPULARITY_WEIGHT", 1e-3)
+        with pytest.raises(ReleaseError, match="its release answers otherwise than the model"):
+            home.release()
+    assert release.pointed(home.folder) is None
+
+
+def test_a_version_that_was_not_trained_by_the_graph_is_refused(home):
+    home.register(snapshot="")
+    with pytest.raises(ReleaseError, match="lacks the tags snapshot; train it by the graph"):
+        home.release()
+
+
+def test_a_version_whose_snapshot_is_gone_is_refused(home):
+    home.register(snapshot="999")
+    with pytest.raises(LakeError, match="at snapshot 999"):
+        home.release()
+    assert promotion.release.pointed(home.folder) is None

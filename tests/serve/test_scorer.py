@@ -1,0 +1,83 @@
+"""A release answers as its model does, to the last digit, and says why."""
+
+import numpy as np
+import pytest
+
+from ops_platform.models.zoo.recommender import Recommender
+from ops_platform.serve.release import load
+from ops_platform.serve.scorer import POPULAR, REPEATED, Scorer
+from tests.serve.conftest import fitted
+
+
+@pytest.fixture(scope="module")
+def model() -> Recommender:
+    return fitted()
+
+
+@pytest.fixture
+def scorer(home, model) -> Scorer:
+    home.register(model)
+    return Scorer(load(home.folder / home.release().release))
+
+
+@pytest.mark.parametrize("k", [1, 7, 25, 100])
+def test_every_list_is_the_models_own_to_the_last_digit(scorer, model, k):
+    customers = [*model.customers_.tolist(), "nobody", ""]
+    expected = model.recommend(customers, k)
+    for row, customer in enumerate(customers):
+        found = scorer.recommend(customer, k)
+        assert [one.product_id for one in found] == expected.product_id[row].tolist()
+        np.testing.assert_allclose(
+            [one.score for one in found], expected.scores[row], rtol=0, atol=1e-9
+        )
+        assert scorer.knows(customer) == expected.known[row]
+
+
+def test_a_tie_goes_to_the_first_product(home, model):
+    state = model.state()
+    even = Recommender.from_state(
+        model.get_params(), {**state, "popularity": np.full_like(state["popularity"], 0.04)}
+    )
+    home.register(even)
+    found = Scorer(load(home.folder / home.release().release)).recommend("nobody", 5)
+    assert [one.product_id for one in found] == even.products_[:5].tolist()
+
+
+def test_reasons_name_what_adds_most(scorer, model):
+    history, links = model.history_.toarray(), model.links_.toarray()
+    reasons = set()
+    for row, customer in enumerate(model.customers_.tolist()):
+        for one in scorer.recommend(customer, 25):
+            column = model.products_.tolist().index(one.product_id)
+            adds = history[row] * links[:, column]
+            strongest = int(np.argmax(adds))
+            name = model.products_[strongest]
+            if adds[strongest] <= 0:
+                expected = POPULAR
+            elif strongest == column:
+                expected = REPEATED
+            else:
+                # The first product has no description.
+                described = name if strongest == 0 else f"THE {name.upper()}"
+                expected = f"goes with {described}"
+            assert one.reason == expected
+            reasons.add(one.reason)
+    assert REPEATED in reasons
+    assert any(reason.startswith("goes with THE ") for reason in reasons)
+
+
+def test_an_unknown_customer_is_told_what_is_popular(scorer, model):
+    found = scorer.recommend("nobody", 3)
+    assert [one.reason for one in found] == [POPULAR] * 3
+    best = np.argsort(-model.popularity_, kind="stable")[:3]
+    assert [one.product_id for one in found] == model.products_[best].tolist()
+
+
+def test_an_id_with_a_nul_at_its_end_is_another_customer(scorer, model):
+    assert scorer.knows(str(model.customers_[0]))
+    assert not scorer.knows(f"{model.customers_[0]}\0")
+
+
+def test_a_list_of_nothing_is_refused(scorer):
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        scorer.recommend("nobody", 0)
