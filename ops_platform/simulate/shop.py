@@ -3,13 +3,15 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ops_platform.simulate.change import Drift, World, renewed
 from ops_platform.simulate.taste import draw_customers, draw_stock
 from ops_platform.simulate.trade import Hours, Order, busyness, purchases, returns
 
@@ -36,7 +38,8 @@ FAULTS = (
 
 # Second words of the seeds, so that no two generators of a shop are the same one. None is 0: numpy
 # pads a seed with zeros, and [seed] would be [seed, 0].
-WORLD, TRADE, DIRT = 1, 2, 3
+WORLD, TRADE, DIRT, RENEWAL, DRIFT = 1, 2, 3, 4, 5
+RENEWAL_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Shop:
 
     `start` is its first day and `days` counts calendar days from there, Saturdays among them;
     `customers` and `products` count those with a number of their own; `dirty_rate` is the number
-    of spoilt rows that are added, as a share of the good ones, 0 to 1.
+    of spoilt rows that are added, as a share of the good ones, 0 to 1; `renewal` is the share of
+    the products that others take the place of each week. Without `drifts` the shop stays the same
+    in kind, and the files of the days before a drift are the same with and without it.
     """
 
     seed: int = 0
@@ -54,46 +59,59 @@ class Shop:
     customers: int = 400
     products: int = 300
     dirty_rate: float = 0.0005
+    renewal: float = 0.01
+    drifts: tuple[Drift, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what can't be simulated."""
         for name, least in (("seed", 0), ("days", 0), ("customers", 1), ("products", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if not 0 <= self.dirty_rate <= 1:
-            raise ValueError(f"dirty_rate must be from 0 to 1, not {self.dirty_rate}")
+        for name, share in (("dirty_rate", self.dirty_rate), ("renewal", self.renewal)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {share}")
 
 
-def write_orders(shop: Shop, folder: Path) -> list[Path]:
+def write_orders(shop: Shop, folder: Path, first_day: date | None = None) -> list[Path]:
     """Write one CSV a trading day, `YYYY-MM-DD.csv`, and return their paths in order of the days.
 
-    The same shop gives the same bytes, and more `days` leave the earlier files as they are. Raises
-    OSError when the folder can't be made or written to.
+    The same shop gives the same bytes, and more `days` leave the earlier files as they are. With
+    `first_day` only the files from that day on are written. Raises OSError when the folder can't
+    be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for hours, rows in _rows_by_day(shop):
-        path = folder / f"{hours.day.isoformat()}.csv"
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    for day, content in order_files(shop):
+        if first_day is not None and day < first_day:
+            continue
+        path = folder / f"{day.isoformat()}.csv"
         # Whoever lists the folder meanwhile sees a whole file or none.
         aside = path.with_suffix(".csv.part")
-        aside.write_bytes(text.getvalue().encode())
+        aside.write_bytes(content)
         aside.replace(path)
         paths.append(path)
     return paths
 
 
+def order_files(shop: Shop) -> Iterator[tuple[date, bytes]]:
+    """Each trading day with the content of its CSV, made when it is asked for."""
+    for hours, rows in _rows_by_day(shop):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+        yield hours.day, text.getvalue().encode()
+
+
 def _rows_by_day(shop: Shop) -> Iterator[tuple[Hours, list[list[str]]]]:
-    # Only two things are carried from day to day: the next invoice number, and what comes back.
-    world = np.random.default_rng([shop.seed, WORLD])
-    stock = draw_stock(world, shop.products)
-    customers = draw_customers(world, shop.customers, stock)
+    # Carried from day to day: the world, the next invoice number, and what comes back.
+    changes = _changes(shop)
+    world = _first_world(shop)
     number = FIRST_INVOICE
     awaited: dict[int, list[Order]] = defaultdict(list)
     for hours in _trading_days(shop):
+        while changes and changes[0][0] <= hours.index:
+            world = changes.pop(0)[1](world)
         rng = np.random.default_rng([shop.seed, TRADE, hours.index])
-        orders = purchases(rng, stock, customers, hours)
+        orders = purchases(rng, world.stock, world.customers, hours)
         for days, order in returns(rng, orders):
             awaited[_next_open(shop.start, hours.index + days)].append(order)
         orders = sorted(orders + awaited.pop(hours.index, []), key=lambda order: order.minute)
@@ -105,6 +123,24 @@ def _rows_by_day(shop: Shop) -> Iterator[tuple[Hours, list[list[str]]]]:
         number += len(orders)
         dirt = np.random.default_rng([shop.seed, DIRT, hours.index])
         yield hours, _with_dirt(dirt, rows, shop.dirty_rate)
+
+
+def _first_world(shop: Shop) -> World:
+    rng = np.random.default_rng([shop.seed, WORLD])
+    stock = draw_stock(rng, shop.products)
+    return World(stock, draw_customers(rng, shop.customers, stock))
+
+
+def _changes(shop: Shop) -> list[tuple[int, Callable[[World], World]]]:
+    """What changes the world on which day after the start, in order."""
+    changes: list[tuple[int, Callable[[World], World]]] = []
+    for index in range(RENEWAL_DAYS, shop.days, RENEWAL_DAYS):
+        rng = np.random.default_rng([shop.seed, RENEWAL, index])
+        changes.append((index, partial(renewed, rng=rng, share=shop.renewal)))
+    for place, drift in enumerate(sorted(shop.drifts, key=lambda drift: drift.day)):
+        rng = np.random.default_rng([shop.seed, DRIFT, place])
+        changes.append(((drift.day - shop.start).days, partial(drift.change, rng=rng)))
+    return sorted(changes, key=lambda change: change[0])
 
 
 def _trading_days(shop: Shop) -> Iterator[Hours]:
