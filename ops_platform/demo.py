@@ -1,4 +1,4 @@
-"""`ops demo`: the loop played on the simulated shop, whose customers' taste shifts on a known day."""
+"""`ops demo`: the loop on the simulated shop, whose customers' taste shifts on a known day."""
 
 import shutil
 import socket

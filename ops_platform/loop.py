@@ -11,11 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -133,9 +134,7 @@ class Loop:
         return self._ticks_since(watched.timestamp) >= 2 and not self._unfinished()
 
     def _unfinished(self) -> bool:
-        open_states = dg.RunsFilter(
-            statuses=[s for s in dg.DagsterRunStatus if s not in _ENDED]
-        )
+        open_states = dg.RunsFilter(statuses=[s for s in dg.DagsterRunStatus if s not in _ENDED])
         return self._instance.get_runs_count(open_states) > 0
 
     def _ticks_since(self, moment: float) -> int:
@@ -195,14 +194,15 @@ class Loop:
             self.say(f"the service answers with version {version}{took}")
             self.served = version
 
-    def ask(self, customer: str) -> dict[str, object] | None:
+    def ask(self, customer: str) -> dict[str, Any] | None:
         """What the service answers for a customer; None while it has nothing to answer with."""
         address = f"http://127.0.0.1:{self.port}/v1/recommendations/{customer}?k=5"
-        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+        try:
             with urllib.request.urlopen(address, timeout=10) as answer:
-                found: dict[str, object] = json.load(answer)
+                found: dict[str, Any] = json.load(answer)
                 return found
-        return None
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
 
     def _is_new(self, event: str) -> bool:
         new = event not in self._told

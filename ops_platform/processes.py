@@ -166,4 +166,5 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def executable(name: str) -> str:
+    """A command of this very environment, whatever PATH says."""
     return str(Path(sys.executable).with_name(name))
