@@ -1,7 +1,6 @@
 """`ops demo`: the loop on the simulated shop, whose customers' taste shifts on a known day."""
 
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from ops_platform.errors import OpsError
-from ops_platform.loop import Loop, versions
+from ops_platform.loop import Loop, free_port, versions
 from ops_platform.processes import materialize
 from ops_platform.settings import Settings
 from ops_platform.simulate.change import TasteShift
@@ -51,7 +50,7 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
     """
     settings = _fresh(home)
     told, orders = story(), Path(settings.source["orders"])
-    loop = Loop(settings, MODEL, _free_port(), say)
+    loop = Loop(settings, MODEL, free_port(), say)
     files = {path.stem: path for path in write_orders(told.shop, home / "simulated" / "all")}
     first, *later = told.ends
     _deliver(loop, files, orders, first, say)
@@ -107,13 +106,6 @@ def _wait_for_answer(loop: Loop) -> None:
         if time.monotonic() > deadline:
             raise OpsError(f"the service does not answer: see {loop.settings.home / 'logs'}")
         time.sleep(0.2)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def summary(settings: Settings) -> list[dict[str, object]]:

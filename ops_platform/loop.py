@@ -5,6 +5,7 @@ person would: in Dagster's instance, in the registry, in the lake, and at the se
 """
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -130,21 +131,21 @@ class Loop:
         )
         if watched is None or marts is None or watched.timestamp < marts.timestamp:
             return False
-        # Twice: what a tick decides is a run only a moment later.
-        return self._ticks_since(watched.timestamp) >= 2 and not self._unfinished()
+        # A run that a tick asks for is there before the tick has ended.
+        return self._has_ticked_since(watched.timestamp) and not self._unfinished()
 
     def _unfinished(self) -> bool:
         open_states = dg.RunsFilter(statuses=[s for s in dg.DagsterRunStatus if s not in _ENDED])
         return self._instance.get_runs_count(open_states) > 0
 
-    def _ticks_since(self, moment: float) -> int:
+    def _has_ticked_since(self, moment: float) -> bool:
         for state in self._instance.all_instigator_state():
             if state.instigator_name == RETRAINING:
                 ticks = self._instance.get_ticks(
                     state.instigator_origin_id, state.selector_id, after=moment, limit=3
                 )
-                return len(ticks)
-        return 0
+                return any(tick.end_timestamp for tick in ticks)
+        return False
 
     def look(self) -> None:
         """Tell what is new: alarms, the sensor's runs, what the gate decided, what is served."""
@@ -208,6 +209,14 @@ class Loop:
         new = event not in self._told
         self._told.add(event)
         return new
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
