@@ -8,12 +8,13 @@ from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
+from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.serve.assets import release_asset
 from ops_platform.settings import Settings
-from ops_platform.transform.assets import mart_assets, published_marts
+from ops_platform.transform.assets import mart_assets, published_marts, unread
 from ops_platform.transform.project import read_manifest
 from ops_platform.transform.resources import dbt_resource
 
@@ -25,13 +26,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
+    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),
             mart_assets(settings, manifest, contracts),
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
-            published_features(views),
+            published_features(views, beside),
             *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
             release_asset(),
         ],

@@ -184,8 +184,8 @@ class Loop:
                     self.say(f"gate on version {newest.version}: {verdict['decision']}")
 
     def _tell_service(self) -> None:
-        answer = self.ask("nobody")
-        version = answer and int(answer["version"])
+        ready = self.ask("readyz")
+        version = ready and ready["version"]
         if version and version != self.served:
             took = ""
             if self.alarmed_at is not None:
@@ -195,9 +195,9 @@ class Loop:
             self.say(f"the service answers with version {version}{took}")
             self.served = version
 
-    def ask(self, customer: str) -> dict[str, Any] | None:
-        """What the service answers for a customer; None while it has nothing to answer with."""
-        address = f"http://127.0.0.1:{self.port}/v1/recommendations/{customer}?k=5"
+    def ask(self, path: str) -> dict[str, Any] | None:
+        """What the service answers, None while it has nothing to answer with."""
+        address = f"http://127.0.0.1:{self.port}/{path}"
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:
                 found: dict[str, Any] = json.load(answer)

@@ -11,11 +11,13 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.lake.published import (
+    BlockingCheck,
     Published,
     changed_since,
     features_changed_since,
     publish,
     published,
+    require,
 )
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import PUBLISHED_MARTS
@@ -106,8 +108,13 @@ def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
     return schema_holds
 
 
-def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
-    """The step that moves the published snapshot on to the features built from it."""
+def published_features(
+    views: list[FeatureView], beside: list[BlockingCheck]
+) -> dg.AssetsDefinition:
+    """The step that moves the published snapshot on to the features built from it.
+
+    `beside` are the checks of raw tables that no mart is made from: they may change meanwhile.
+    """
 
     @dg.asset(
         key=PUBLISHED_FEATURES,
@@ -126,7 +133,7 @@ def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
         pointer, snapshot = published(lake), catalog.head(lake)
         if not features_changed_since(lake, pointer.snapshot):
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
-        _require_publishable(lake, views, pointer, snapshot)
+        _require_publishable(lake, views, beside, pointer, snapshot)
         publish(lake, Published(snapshot, pointer.marts), seen=pointer)
         return dg.MaterializeResult(metadata={"snapshot": snapshot, "moved": True})
 
@@ -134,15 +141,21 @@ def published_features(views: list[FeatureView]) -> dg.AssetsDefinition:
 
 
 def _require_publishable(
-    lake: Lake, views: list[FeatureView], pointer: Published, snapshot: int
+    lake: Lake,
+    views: list[FeatureView],
+    beside: list[BlockingCheck],
+    pointer: Published,
+    snapshot: int,
 ) -> None:
-    moved_on = changed_since(lake, pointer.marts)
+    changed = changed_since(lake, pointer.marts)
+    moved_on = [table for table in changed if table not in {check.table for check in beside}]
     if moved_on:
         raise BlockedError(
             f"{', '.join(moved_on)} changed while the features were computed: the published "
             "snapshot stays; materialize the dbt models and all that follows"
         )
     with connect(lake, snapshot=snapshot) as connection:
+        require(connection, [check for check in beside if check.table in changed])
         stamps = stamps_of(connection, views)
         if len(stamps) > 1 or any(marts != pointer.marts for marts, _ in stamps):
             raise BlockedError(

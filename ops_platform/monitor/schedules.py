@@ -1,13 +1,26 @@
-"""What happens by the calendar: a nightly run of all data, and a weekly retraining."""
+"""The jobs that sensors and the calendar ask for: a retraining, and a nightly run of all data."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ops_platform.automation import CAUSE_TAG, RETRAINING
+from ops_platform.serve.assets import RELEASE
 
 NIGHTLY, WEEKLY = "nightly", "weekly_retraining"
 
 
-def nightly_job() -> dg.UnresolvedAssetJobDefinition:
+def retraining_job(models: list[str]) -> UnresolvedAssetJobDefinition:
+    """Train, gate and release in one run; a run may select one model of several."""
+    keys = [dg.AssetKey(["models", *rest]) for m in models for rest in ([m, "training_set"], [m])]
+    return dg.define_asset_job(
+        RETRAINING,
+        selection=dg.AssetSelection.assets(*keys, RELEASE),
+        tags={"ops": "mlops"},
+        description="Trains a challenger, lets the gate decide and releases what it promotes.",
+    )
+
+
+def nightly_job() -> UnresolvedAssetJobDefinition:
     """All data from landing to the monitor: for what a sensor has missed, or failed to do."""
     trained = dg.AssetSelection.groups("models", "serve")
     return dg.define_asset_job(

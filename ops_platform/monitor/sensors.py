@@ -16,21 +16,10 @@ from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.monitor.alerts import alert
 from ops_platform.monitor.freshness import newest_event, overdue
 from ops_platform.monitor.retraining import Attempt, Cause, Rules, next_attempt
+from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
 
 CAUSE_ID_TAG, AS_OF_TAG = "ops/cause_id", "ops/as_of"
-RELEASE = dg.AssetKey(["serve", "release"])
-
-
-def retraining_job(models: list[str]) -> dg.UnresolvedAssetJobDefinition:
-    """Train, gate and release in one run; a run may select one model of several."""
-    keys = [dg.AssetKey(["models", *rest]) for m in models for rest in ([m, "training_set"], [m])]
-    return dg.define_asset_job(
-        RETRAINING,
-        selection=dg.AssetSelection.assets(*keys, RELEASE),
-        tags={"ops": "mlops"},
-        description="Trains a challenger, lets the gate decide and releases what it promotes.",
-    )
 
 
 def retraining_sensor(models: list[str]) -> dg.SensorDefinition:

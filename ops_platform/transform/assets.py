@@ -157,8 +157,15 @@ def _key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
     return dg.AssetKey([node["schema"], node["name"]])
 
 
+def unread(manifest: Mapping[str, Any], contracts: list[Contract]) -> list[Contract]:
+    """The sources that no dbt model is made from, what was served say."""
+    read = {node["name"] for node in manifest["sources"].values()}
+    return [contract for contract in contracts if contract.name not in read]
+
+
 def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.AssetsDefinition:
     """The step that publishes raw tables and marts once their blocking checks hold."""
+    beside = [dg.AssetKey(["raw", contract.name]) for contract in unread(manifest, contracts)]
     checks = [
         *(check for contract in contracts for check in raw_checks(contract)),
         *data_tests.blocking_tests(manifest),
@@ -178,7 +185,8 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
         kinds={"ducklake"},
         tags={"ops": "devops"},
         pool=POOL,
-        automation_condition=WHEN_DATA_CHANGES,
+        # What no mart is made from waits for the marts: features would be made for nothing.
+        automation_condition=WHEN_DATA_CHANGES.ignore(dg.AssetSelection.assets(*beside)),
         description="The snapshot that features, training and people read: moved when every raw "
         "table and mart has passed its blocking checks since it last changed.",
     )
