@@ -119,7 +119,9 @@ class Home:
 
     def served(self) -> list[dict]:
         return [
-            json.loads(line) for path in self.deliveries() for line in path.read_bytes().splitlines()
+            json.loads(line)
+            for path in self.deliveries()
+            for line in path.read_bytes().splitlines()
         ]
 
 

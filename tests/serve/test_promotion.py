@@ -50,9 +50,7 @@ def test_a_run_killed_in_between_is_finished_by_the_next(home, monkeypatch, mome
         elif moment == "pointer moved":
             patch.setattr(type(home.registry), "promote", _killed)
         else:
-            patch.setattr(
-                "mlflow.MlflowClient.set_model_version_tag", _killed
-            )
+            patch.setattr("mlflow.MlflowClient.set_model_version_tag", _killed)
         with pytest.raises(KeyboardInterrupt):
             home.release()
     pointed = release.pointed(home.folder)
