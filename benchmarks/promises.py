@@ -16,6 +16,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.published import BlockingCheck, Published, published_or_none, require
 from ops_platform.models.registry import Registry
+from ops_platform.serve import release
 from ops_platform.transform.data_tests import blocking_tests, tables
 from ops_platform.transform.project import read_manifest
 
@@ -74,7 +75,7 @@ def no_row_is_lost_or_doubled(home: Home, records: dict[str, int]) -> Iterator[s
 
 
 def the_champion_is_the_last_promoted(home: Home) -> Iterator[str]:
-    """The alias names the newest version that the gate let pass."""
+    """The alias names the newest version that the gate let pass, and its release serves."""
     settings = home.settings
     registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
     champion, newest = registry.champion(MODEL), registry.newest(MODEL)
@@ -82,6 +83,12 @@ def the_champion_is_the_last_promoted(home: Home) -> Iterator[str]:
         yield f"there is none; the newest version is {newest and newest.version}"
     elif newest and newest.version > champion.version and newest.tags["decision"] != "worse":
         yield f"version {newest.version} was to be promoted, the champion is {champion.version}"
+    else:
+        folder = release.folder_of(settings.releases, MODEL)
+        pointed = release.pointed(folder)
+        served = release.load(folder / pointed).manifest if pointed else None
+        if served is None or served.version != champion.version:
+            yield f"the champion is {champion.version}, what serves is {served}"
 
 
 def as_in(home: Home, expected: dict[str, str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from ops_platform.serve.log import Answer, ServedLog
 from ops_platform.serve.service import Service
@@ -61,7 +62,13 @@ def make_app(model: str, service: Service, log: ServedLog) -> FastAPI:
         faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         return _problem(422, "The request can't be answered", "; ".join(faults))
 
-    @app.get("/v1/recommendations/{customer_id}", response_model=Recommendations)
+    @app.exception_handler(HTTPException)
+    async def not_here(request: Request, error: HTTPException) -> JSONResponse:
+        asked = f"{request.method} {request.url.path}"
+        return _problem(error.status_code, error.detail, f"{asked}: see /openapi.json")
+
+    # As a path: an id may hold a slash.
+    @app.get("/v1/recommendations/{customer_id:path}", response_model=Recommendations)
     async def recommendations(
         customer_id: CustomerId, k: Annotated[int, Query(ge=1, le=K_MAX)] = 10
     ) -> Any:

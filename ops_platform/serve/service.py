@@ -61,6 +61,7 @@ class Service:
         try:
             pointed = release.pointed(self.folder)
         except ReleaseError as error:
+            self._seen = None
             self._refuse(None, str(error))
             return
         seen = (pointed, _files(self.folder / pointed) if pointed else ())

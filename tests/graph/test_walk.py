@@ -18,6 +18,8 @@ from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.published import Published, published
 from ops_platform.models.registry import Registry
 from ops_platform.models.training import read_training_set
+from ops_platform.serve import release
+from ops_platform.serve.release import folder_of
 
 pytestmark = pytest.mark.graph
 
@@ -54,6 +56,19 @@ def test_the_champion_beats_both_baselines_and_states_its_window(platform):
     assert champion["ndcg_at_20"] > champion["popularity_ndcg_at_20"]
     assert champion["ndcg_at_20"] > champion["personal_frequency_ndcg_at_20"]
     assert champion["window"]["start"] < champion["window"]["end"] == champion["as_of"]
+
+
+def test_the_champion_is_what_serves(platform):
+    folder = folder_of(platform.settings.releases, "recommender")
+    served = release.load(folder / release.pointed(folder))
+    champion = _registry(platform).champion("recommender")
+
+    state = platform.status()["models"]["recommender"]["release"]
+    assert state == {"id": served.manifest.release, "version": champion.version}
+    assert served.manifest.training_set == champion.tags["training_set"]
+    assert champion.tags["promoted"] == "true"
+    # Descriptions are of the version's own published snapshot.
+    assert all(served.catalog[product] for product in served.arrays["products"].tolist())
 
 
 def test_a_version_records_what_it_was_made_of(platform):
