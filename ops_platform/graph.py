@@ -9,6 +9,7 @@ from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
+from ops_platform.monitor.assets import drift_asset, drift_check
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import mart_assets, published_marts
 from ops_platform.transform.project import read_manifest
@@ -30,10 +31,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(feature_asset(view) for view in views),
             published_features(views),
             *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
+            drift_asset(),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
             *(schema_check(view) for view in views),
+            *(drift_check(name) for name in names()),
         ],
         resources={
             "settings": settings,
