@@ -43,3 +43,7 @@ class ReleaseError(OpsError):
 
 class TrainingError(OpsError):
     """The training set is not what the model may be fitted on."""
+
+
+class MonitorError(OpsError):
+    """A champion can't be watched."""

@@ -12,6 +12,14 @@ from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
+from ops_platform.monitor.assets import drift_asset, drift_check
+from ops_platform.monitor.schedules import (
+    nightly_job,
+    nightly_schedule,
+    retraining_job,
+    weekly_schedule,
+)
+from ops_platform.monitor.sensors import failed_run_sensor, missing_sensor, retraining_sensor
 from ops_platform.serve.assets import release_asset
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import mart_assets, published_marts, unread
@@ -22,11 +30,13 @@ from ops_platform.transform.resources import dbt_resource
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The graph that these settings describe; raises OpsError when a contract or the dbt project
     has a fault, before anything runs."""
-    contracts = read_contracts(settings.contracts)
+    contracts, models = read_contracts(settings.contracts), names()
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
-    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
+    beside = [
+        check for contract in unread(manifest, contracts) for check in raw_checks(contract)
+    ]
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),
@@ -34,17 +44,27 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
             published_features(views, beside),
-            *(asset(name) for name in names() for asset in (training_set_asset, model_asset)),
+            *(asset(name) for name in models for asset in (training_set_asset, model_asset)),
             release_asset(),
+            drift_asset(),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
             *(schema_check(view) for view in views),
+            *(drift_check(name) for name in models),
         ],
+        jobs=[nightly_job(), retraining_job(models)],
+        sensors=[
+            landing_sensor(contracts),
+            data_automation(),
+            retraining_sensor(models),
+            failed_run_sensor(),
+            missing_sensor(contracts),
+        ],
+        schedules=[nightly_schedule(), weekly_schedule()],
         resources={
             "settings": settings,
             "dbt": dbt_resource(settings),
         },
-        sensors=[landing_sensor(contracts), data_automation()],
         executor=dg.in_process_executor,
     )

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     promotion_margin: float = Field(
         0.01, ge=0, le=1, description="Share of the champion's score that a fresher model may lose."
     )
+    alarm_policy: str = Field("cusum", description="The file of monitor/policies/ that decides.")
+    alarm_bound: float = Field(6.0, gt=0, description="The policy's bound, beyond which it alarms.")
 
     served_seconds: float = Field(
         60, gt=0, description="The log of what was served is a delivery every so many seconds."

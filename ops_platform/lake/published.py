@@ -9,8 +9,8 @@ from ops_platform.lake import catalog
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 
-# Schemas that no mart is made from: the features come after the marts.
-BESIDE = {"features", "ledger", "quarantine"}
+# Schemas that no mart is made from: the features come after the marts, the monitor after these.
+BESIDE = {"features", "ledger", "monitor", "quarantine"}
 
 
 @dataclass(frozen=True)

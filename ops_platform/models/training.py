@@ -195,10 +195,11 @@ def _scores(
 def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:
     """The interactions as they were known at the end of a day: later cancellations not applied."""
     with connect(lake, snapshot=pointer.snapshot) as connection:
-        return _interactions(connection, day)
+        return interactions_by(connection, day)
 
 
-def _interactions(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
+def interactions_by(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
+    """The distinct customer_id, product_id, day that were known at the end of `day`."""
     sql = query(connection, customer_products.VIEW, day, "lake")
     return connection.execute(f"SELECT customer_id, product_id, day FROM ({sql}) ORDER BY ALL").df()
 

@@ -1,4 +1,4 @@
-"""In: a champion and the periods after it. Out: drift by feature, alarms, and retrainings.
+"""In: the published days after a champion's as-of. Out: drift by feature, alarms, retrainings.
 
 May import: settings, errors, lake, ingest, transform, features, models, serve.
 """

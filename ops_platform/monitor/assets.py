@@ -1,0 +1,123 @@
+"""The door of the monitor: drift as an asset, and whether the champion alarms as a check on it."""
+
+import dagster as dg
+import pandas as pd
+
+from ops_platform.automation import WHEN_DATA_CHANGES
+from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import POOL
+from ops_platform.models.estimators import names
+from ops_platform.models.registry import Registry
+from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
+from ops_platform.monitor.policy import policy
+from ops_platform.monitor.profile import NDCG
+from ops_platform.monitor.tables import DRIFT, read_reference
+from ops_platform.monitor.watch import Watched, watch
+from ops_platform.settings import Settings
+
+KEY = dg.AssetKey(["monitor", "drift"])
+CHECK = "drift"
+# A champion's life until the fallback retrains it.
+DAYS_SHOWN = 28
+
+
+def drift_asset() -> dg.AssetsDefinition:
+    """The asset `monitor/drift`: how each day since each champion's as-of differs from normal."""
+
+    @dg.asset(
+        key=KEY,
+        deps=[PUBLISHED_FEATURES],
+        group_name="monitor",
+        owners=["team:data-science"],
+        kinds={"duckdb", "pandas"},
+        tags={"ops": "mlops"},
+        pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
+        description="Each published day after a champion's as-of against what is normal for it: "
+        "effect sizes by feature, and the statistic that raises alarms.",
+        metadata={"dagster/table_name": f"lake.{DRIFT}"},
+    )
+    def drift(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        rule = policy(settings.alarm_policy, settings.alarm_bound)
+        watched = [watch(lake, registry, name, rule) for name in names()]
+        for one in watched:
+            context.log.info(f"{one.model}: {one.reason}")
+        raised = [alarm for one in watched for alarm in _new_alarms(one)]
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(len(one.drift) for one in watched),
+                "rows_added": sum(len(one.added) for one in watched),
+                "periods_judged": sum(_periods(one.added) for one in watched),
+                "alarms": [f"{alarm.id}: {alarm.seen}" for alarm in raised],
+                "models": {one.model: one.reason for one in watched},
+                "statistic": dg.MetadataValue.md("\n\n".join(map(_table, watched))),
+            }
+        )
+
+    return drift
+
+
+def _periods(rows: pd.DataFrame) -> int:
+    return 0 if rows.empty else int(rows["period"].nunique())
+
+
+def _new_alarms(watched: Watched) -> list[Alarm]:
+    raised = alarms(watched.drift) if not watched.drift.empty else []
+    added = set() if watched.added.empty else set(watched.added["period"].dt.date)
+    return [alarm for alarm in raised if alarm.period in added]
+
+
+def _table(watched: Watched) -> str:
+    """The last days of a champion as Markdown."""
+    title = f"**{watched.model}** version {watched.version}: {watched.reason}"
+    if watched.drift.empty:
+        return title
+    days = watched.drift[watched.drift["feature"] == NDCG].tail(DAYS_SHOWN)
+    lines = [
+        f"| {day['period']:%Y-%m-%d} | {day['value']:.3f} | {day['reference']:.3f} "
+        f"| {day['effect']:+.2f} | {day['statistic']:.2f} | {day['bound']:g} "
+        f"| {'**alarm**' if day['alarm'] else ''} |"
+        for _, day in days.iterrows()
+    ]
+    head = f"| day | {NDCG} | reference | effect | statistic | bound | |"
+    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
+
+
+def drift_check(name: str) -> dg.AssetChecksDefinition:
+    """Whether the present champion of a model has raised an alarm; it warns and blocks nothing."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey(["models", name]),
+        additional_deps=[KEY],
+        name=CHECK,
+        blocking=False,
+        description="The present champion has raised no alarm.",
+    )
+    def no_alarm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        lake = Lake.at(settings)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        champion = registry.champion(name)
+        alarm = champion and newest_alarm(lake, name, champion.version)
+        return dg.AssetCheckResult(
+            passed=not alarm,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=alarm.seen if alarm else "No alarm.",
+            metadata={
+                "champion_version": champion.version if champion else 0,
+                "alarm": alarm.id if alarm else "",
+                "watched": bool(champion and _is_watched(lake, name, champion.version)),
+            },
+        )
+
+    return no_alarm
+
+
+def _is_watched(lake: Lake, name: str, version: int) -> bool:
+    with connect(lake) as connection:
+        return read_reference(connection, name, version) is not None

@@ -1,0 +1,107 @@
+"""Watching: each published day since a champion's as-of is judged, once."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import duckdb
+import pandas as pd
+
+from ops_platform.errors import MonitorError
+from ops_platform.features.build import published_with_features, stamps_of
+from ops_platform.features.view import find_views
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.write import write
+from ops_platform.models.estimators import estimator
+from ops_platform.models.judging import Fitted
+from ops_platform.models.registry import Registry, Version
+from ops_platform.models.training import interactions_by
+from ops_platform.monitor import tables
+from ops_platform.monitor.judgement import judge
+from ops_platform.monitor.policy import Policy
+from ops_platform.monitor.profile import profile
+from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
+
+_LINES = """
+SELECT ordered_on AS day, order_id, customer_id, product_id, unit_price::DOUBLE AS unit_price
+FROM marts.fct_order_lines
+WHERE is_purchase AND is_product AND ordered_on > ? AND ordered_on <= ?
+ORDER BY ordered_on, order_line_id
+"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of watching a model: rows of `monitor.drift` that were added, and why if none.
+
+    `drift` has all rows of the present champion, None where there is none.
+    """
+
+    model: str
+    version: int | None
+    added: pd.DataFrame
+    drift: pd.DataFrame
+    reason: str
+
+
+def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
+    """Judge each published day that has not been judged yet for the champion of the model `name`.
+
+    What is normal for the champion is computed on its first day and kept. A day is judged once,
+    in order of the days: what is delivered late for a day that was judged changes nothing. Raises
+    NotPublishedError before features are published. A champion that can't be watched, say for too
+    short a history, is reported and raises no alarm.
+    """
+    nothing = pd.DataFrame()
+    champion = registry.champion(name)
+    if champion is None:
+        return Watched(name, None, nothing, nothing, "there is no champion yet")
+    snapshot = published_with_features(lake).snapshot
+    with connect(lake) as connection:
+        kept = tables.read_reference(connection, name, champion.version)
+        drift = tables.read_drift(connection, name, champion.version)
+    last = tables.last_judged(drift)
+    as_of = date.fromisoformat(champion.tags["as_of"])
+    with connect(lake, snapshot=snapshot) as connection:
+        newest = max(day for _, day in stamps_of(connection, find_views()))
+        lines = _lines(connection, last.period if last else as_of, newest)
+        if lines.empty:
+            until = last.period if last else as_of
+            reason = f"no day after {until} is published yet"
+            return Watched(name, champion.version, nothing, drift, reason)
+        try:
+            reference = kept or _calibrated(connection, champion, as_of)
+        except MonitorError as error:
+            return Watched(name, champion.version, nothing, drift, str(error))
+        known = interactions_by(connection, as_of)
+    days = profile(registry.load(name, champion.version), known, lines)
+    rows = judge(days, reference, policy, last.statistic if last else 0.0)
+
+    def work(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+        tables.make(connection)
+        if tables.last_judged(tables.read_drift(connection, name, champion.version)) != last:
+            raise MonitorError(f"another run has judged {name} meanwhile: materialize again")
+        if kept is None:
+            tables.write_reference(connection, name, champion.version, reference)
+        tables.write_drift(connection, name, champion.version, rows)
+        return tables.read_drift(connection, name, champion.version)
+
+    drift = write(lake, work)
+    count = rows["period"].nunique()
+    return Watched(name, champion.version, rows, drift, f"{count} days judged")
+
+
+def _lines(connection: duckdb.DuckDBPyConnection, after: date, until: date) -> pd.DataFrame:
+    return connection.execute(_LINES, [after, until]).df()
+
+
+def _calibrated(connection: duckdb.DuckDBPyConnection, champion: Version, as_of: date) -> Reference:
+    def fit(cut: date) -> tuple[Fitted, pd.DataFrame]:
+        known = interactions_by(connection, cut)
+        return estimator(champion.name)(**params).fit(known, cut), known
+
+    params = json.loads(champion.tags["params"])
+    first = interactions_by(connection, as_of)["day"].min().date()
+    lines = _lines(connection, as_of - timedelta(days=SPAN_DAYS), as_of)
+    return calibrate(fit, lines, as_of, first)

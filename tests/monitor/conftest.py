@@ -1,0 +1,146 @@
+"""A real lake and a real registry, fed by a small simulated shop, with and without a shift."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from ops_platform.features.build import build
+from ops_platform.features.view import find_views
+from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import Published, publish, published_or_none
+from ops_platform.lake.write import write
+from ops_platform.models.registry import Registry
+from ops_platform.models.training import interactions_by
+from ops_platform.models.zoo.recommender import Recommender
+from ops_platform.monitor.policies.cusum import Cusum
+from ops_platform.monitor.watch import Watched, watch
+from ops_platform.settings import Settings
+from ops_platform.simulate.change import TasteShift
+from ops_platform.simulate.shop import Shop, write_orders
+
+SHOP = Shop(seed=3, days=110, customers=150, products=80, dirty_rate=0)
+AS_OF = date(2024, 3, 20)
+SHIFT = date(2024, 3, 27)
+NEWEST = date(2024, 4, 19)
+NAME = "recommender"
+
+_ORDERS = """
+SELECT row_number() OVER (ORDER BY InvoiceNo, StockCode, Quantity) AS order_line_id,
+       InvoiceNo AS order_id, CustomerID AS customer_id, StockCode AS product_id,
+       CAST(Quantity AS INTEGER) AS quantity, CAST(UnitPrice AS DECIMAL(12, 3)) AS unit_price,
+       CAST(InvoiceDate AS DATE) AS ordered_on, TRUE AS is_purchase,
+       StockCode <> 'POST' AS is_product
+FROM read_csv('{folder}/*.csv', all_varchar = true, nullstr = '')
+WHERE NOT starts_with(InvoiceNo, 'C')
+"""
+_INTERACTIONS = """
+SELECT customer_id, product_id, ordered_on AS day, ordered_on AS purchased_on,
+       'purchase' AS kind, sum(quantity)::BIGINT AS quantity,
+       sum(quantity * unit_price)::DECIMAL(18, 3) AS amount
+FROM marts.fct_order_lines WHERE customer_id IS NOT NULL AND is_product GROUP BY ALL
+"""
+
+
+@pytest.fixture(scope="session")
+def orders(tmp_path_factory) -> Callable[[float], pd.DataFrame]:
+    """The purchases of the shop in which so many customers shift their taste on SHIFT."""
+    made: dict[float, pd.DataFrame] = {}
+
+    def of(strength: float = 0.0) -> pd.DataFrame:
+        if strength not in made:
+            folder = tmp_path_factory.mktemp("orders")
+            write_orders(replace(SHOP, drifts=(TasteShift(SHIFT, strength),)), folder)
+            with duckdb.connect() as connection:
+                made[strength] = connection.execute(_ORDERS.format(folder=folder)).df()
+        return made[strength]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory) -> Path:
+    """An empty MLflow database: its migrations take seconds, a copy of it does not."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    assert Registry(f"sqlite:///{path}").champion(NAME) is None
+    return path
+
+
+@dataclass(frozen=True)
+class Home:
+    """A lake with a registry, and what the graph would do there."""
+
+    settings: Settings
+
+    @property
+    def lake(self) -> Lake:
+        return Lake.at(self.settings)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_artifact_root)
+
+    def publish(self, orders: pd.DataFrame, until: date = NEWEST) -> None:
+        """Publish the orders up to a day, and the features as of it."""
+        rows = orders[orders["ordered_on"] <= pd.Timestamp(until)]
+
+        def work(connection: duckdb.DuckDBPyConnection) -> None:
+            connection.register("rows", rows)
+            connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+            for table, sql in (
+                ("fct_order_lines", "SELECT * REPLACE (ordered_on::DATE AS ordered_on) FROM rows"),
+                ("fct_interactions", _INTERACTIONS),
+            ):
+                connection.execute(f"CREATE OR REPLACE TABLE marts.{table} AS {sql}")
+            connection.unregister("rows")
+
+        write(self.lake, work)
+        marts = catalog.head(self.lake)
+        publish(self.lake, Published(marts, marts), published_or_none(self.lake))
+        for view in find_views():
+            build(self.lake, view, until)
+        pointer = Published(catalog.head(self.lake), marts)
+        publish(self.lake, pointer, seen=Published(marts, marts))
+
+    def crown(self, as_of: date = AS_OF) -> int:
+        """Fit a champion on what is published up to a day; its version."""
+        with connect(self.lake) as connection:
+            known = interactions_by(connection, as_of)
+        version = self.registry.register(
+            NAME,
+            Recommender(threads=1).fit(known, as_of),
+            metrics={},
+            tags={"as_of": as_of.isoformat()},
+            now=datetime(2024, 5, 1),
+        )
+        self.registry.promote(NAME, version)
+        return version
+
+    def watch(self, bound: float = 6.0) -> Watched:
+        return watch(self.lake, self.registry, NAME, Cusum(bound))
+
+    def read(self, sql: str) -> list[tuple]:
+        with connect(self.lake) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def new_home(fresh_store: Path, tmp_path: Path) -> Callable[[str], Home]:
+    def made(name: str) -> Home:
+        (tmp_path / name / "mlflow").mkdir(parents=True)
+        shutil.copy(fresh_store, tmp_path / name / "mlflow" / "mlflow.db")
+        return Home(Settings(home=tmp_path / name))
+
+    return made
+
+
+@pytest.fixture
+def home(new_home: Callable[[str], Home]) -> Home:
+    return new_home("home")
