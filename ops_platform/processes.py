@@ -104,9 +104,10 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
 
 
 def _end_all_of(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started: as Ctrl-C does, and by force after half a minute."""
+    """End a process and what it started: politely, and by force after half a minute."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
+        # Not SIGINT, on which MLflow's server shows a stack trace.
+        os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=30)
     with suppress(ProcessLookupError):
