@@ -46,6 +46,7 @@ lock: .venv/ready ## resolve the dependencies anew
 	$(COMPILE) --upgrade --output-file requirements.lock
 
 .venv/ready: requirements.lock pyproject.toml
+	@echo 'Installing what requirements.lock names into .venv: a few minutes, once.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements.lock

@@ -8,6 +8,7 @@ from ops_platform.errors import RegistryError
 from ops_platform.features.build import published_with_features
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.models.estimators import names as models
 from ops_platform.models.registry import Registry
 from ops_platform.settings import Settings
 
@@ -28,14 +29,22 @@ class Advice:
 
 
 def advise(settings: Settings, model: str, customers: list[str], k: int) -> list[Advice]:
-    """The champion's `k` best products for each customer; raises RegistryError without champion."""
+    """The champion's `k` best products for each customer.
+
+    Raises RegistryError where there is no such model or no champion of it, NotPublishedError where
+    nothing is published.
+    """
+    if model not in models():
+        raise RegistryError(f"there is no model {model}, but {', '.join(models())}")
+    lake = Lake.at(settings)
+    # Before the registry, which is slow to open and would be made where there is none.
+    snapshot = published_with_features(lake).snapshot
     registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
     champion = registry.champion(model)
     if champion is None:
         raise RegistryError(f"{model} has no champion yet: materialize models/{model} first")
     found = registry.load(model, champion.version).recommend(customers, k)
-    lake = Lake.at(settings)
-    with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
+    with connect(lake, snapshot=snapshot) as connection:
         names = dict(
             connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()
         )

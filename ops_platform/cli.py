@@ -39,8 +39,20 @@ def _plain_errors() -> Iterator[Settings]:
         telemetry_off()
         yield Settings()
     except (OpsError, ValidationError, OSError) as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        told = _settings_faults(error) if isinstance(error, ValidationError) else str(error)
+        # Not broken into lines: a path in it is there to be copied.
+        errors.print(f"[bold red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+
+
+def _settings_faults(error: ValidationError) -> str:
+    """What is wrong with which environment variable; never its value, which may be a secret."""
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        told = fault["msg"].removeprefix("Value error, ")
+        name = "_".join(map(str, fault["loc"])).upper()
+        faults.append(f"OPS_{name}: {told}" if name else told)
+    return "\n".join(faults)
 
 
 @contextmanager
@@ -101,11 +113,13 @@ def _champion(champion: dict[str, Any] | None) -> str:
 def ingest(as_json: Json = False) -> None:
     """Take in new, changed and vanished deliveries of every source, under its contract."""
     from ops_platform.ingest.contract import read_contracts
-    from ops_platform.ingest.location import source_location
+    from ops_platform.ingest.location import require_known_sources, source_location
     from ops_platform.ingest.take_in import take_in
     from ops_platform.lake.location import Lake
 
     with _working("taking deliveries in") as settings:
+        contracts = read_contracts(settings.contracts)
+        require_known_sources(settings, contracts)
         report = {
             contract.name: take_in(
                 Lake.at(settings),
@@ -114,7 +128,7 @@ def ingest(as_json: Json = False) -> None:
                 settings.now(),
                 lambda text: errors.print(escape(text)),
             ).changed
-            for contract in read_contracts(settings.contracts)
+            for contract in contracts
         }
     if as_json:
         _print_json({name: [asdict(entry) for entry in new] for name, new in report.items()})
@@ -141,10 +155,10 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """The champion's recommendations for a customer, beside what the customer bought."""
-    from ops_platform.advice import advise, frequent_customers
-
     if (customer is None) == (examples == 0):
         raise typer.BadParameter("name a customer, or ask for --examples N")
+    from ops_platform.advice import advise, frequent_customers
+
     with _working("asking the champion") as settings:
         customers = [customer] if customer else frequent_customers(settings, examples)
         advices = advise(settings, model, customers, k)

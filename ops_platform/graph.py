@@ -34,9 +34,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
-    beside = [
-        check for contract in unread(manifest, contracts) for check in raw_checks(contract)
-    ]
+    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),

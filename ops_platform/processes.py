@@ -147,9 +147,10 @@ def serve(settings: Settings, model: str, port: int, say: Callable[[str], object
 
 
 def end_all_of(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started: as Ctrl-C does, and by force after half a minute."""
+    """End a process and what it started: politely, and by force after half a minute."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
+        # Not SIGINT, on which MLflow's server shows a stack trace.
+        os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=30)
     with suppress(ProcessLookupError):

@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     @classmethod
     def _postgres(cls, url: str | None) -> str | None:
         if url is not None and urlsplit(url).scheme not in ("postgresql", "postgres"):
-            raise ValueError("OPS_CATALOG_URL must be a postgresql:// URL, or unset for SQLite")
+            raise ValueError("must be a postgresql:// URL, or unset for SQLite")
         return url
 
     @model_validator(mode="after")

@@ -104,16 +104,15 @@ def too_early(
     That is fewer than `shortest_days`, or fewer customers than can be compared.
     """
     known_to = champion_as_of or first_day + (as_of - first_day) // 2
-    start = known_to + timedelta(days=1)
     return Verdict(
         promote=False,
         decision="too early",
         reason=(
-            f"Too early to judge: between {start} and {as_of} there are not {shortest_days} days "
-            f"with purchases of {CUSTOMERS_MIN} known customers, on which no version was fitted. "
-            "Ask again when newer orders have come."
+            f"Too early to judge: after {known_to} and up to {as_of} there are not {shortest_days} "
+            f"days with purchases of {CUSTOMERS_MIN} known customers, on which no version was "
+            "fitted. Ask again when newer orders have come."
         ),
-        window_start=start,
+        window_start=known_to + timedelta(days=1),
         window_end=as_of,
     )
 

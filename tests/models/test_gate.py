@@ -117,7 +117,7 @@ def test_the_first_window_is_at_most_the_later_half_of_the_history(days, cut):
 def test_too_early_says_what_is_missing():
     verdict = too_early(date(2011, 12, 9), date(2011, 12, 5), FIRST_DAY)
     assert not verdict.promote
-    assert "between 2011-12-06 and 2011-12-09 there are not 7 days" in verdict.reason
+    assert "after 2011-12-05 and up to 2011-12-09 there are not 7 days" in verdict.reason
     assert window(date(2011, 12, 12), date(2011, 12, 5), FIRST_DAY) is not None
     assert window(date(2011, 12, 11), date(2011, 12, 5), FIRST_DAY) is None
 

@@ -1,0 +1,42 @@
+"""What the prompt says where something can't be done: the variable, the reason, one line."""
+
+import pytest
+from typer.testing import CliRunner
+
+from ops_platform.cli import app
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch):
+    """Run `ops` in an empty home with some settings; its words, which must be a plain failure."""
+    monkeypatch.setenv("OPS_HOME", str(tmp_path / "home"))
+
+    def run(command, **settings):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        done = CliRunner().invoke(app, command.split())
+        assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+        return done.stderr
+
+    return run
+
+
+def test_a_wrong_setting_is_told_by_its_variable_and_never_by_its_value(said):
+    assert said("status", OPS_SEED="many").startswith("error: OPS_SEED: Input should be")
+    told = said("status", OPS_SEED="1", OPS_CATALOG_URL="mysql://u:s3cr@h/x")
+    assert told == "error: OPS_CATALOG_URL: must be a postgresql:// URL, or unset for SQLite\n"
+
+
+def test_a_fault_in_two_settings_together_is_told_too(said):
+    told = said("status", OPS_EVALUATION_DAYS="3")
+    assert told == "error: OPS_EVALUATION_DAYS_MIN must not be above OPS_EVALUATION_DAYS + 1\n"
+
+
+def test_a_source_without_a_contract_is_a_slip_of_the_pen(said):
+    assert "no contract ordres.odcs.yaml" in said("ingest", OPS_SOURCE_ORDRES="/tmp")
+
+
+def test_recommending_from_nothing_says_so_and_makes_no_registry(said, tmp_path):
+    assert "nothing is published yet" in said("recommend 12345")
+    assert "there is no model guess, but recommender" in said("recommend 12345 --model guess")
+    assert not (tmp_path / "home" / "mlflow").exists()
