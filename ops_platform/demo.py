@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+from ops_platform.advice import frequent_customers
 from ops_platform.errors import OpsError
 from ops_platform.loop import Loop, free_port, versions
 from ops_platform.processes import materialize
@@ -58,6 +59,8 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
     say("the graph has made raw data, marts, features and the first champion")
     with loop.running():
         _wait_for_answer(loop)
+        (customer,) = frequent_customers(settings, 1)
+        _show(loop, customer)
         loop.settle(first)
         for end in later:
             if end > told.shift > end - timedelta(days=STEP_DAYS + 1):
@@ -65,6 +68,7 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
             _deliver(loop, files, orders, end, say)
             loop.settle(end)
             if loop.seconds_to_serve:
+                _show(loop, customer)
                 break
     if not loop.seconds_to_serve:
         raise OpsError(
@@ -102,10 +106,17 @@ def _deliver(loop: Loop, files: dict[str, Path], orders: Path, end: date, say: S
 
 def _wait_for_answer(loop: Loop) -> None:
     deadline = time.monotonic() + 60
-    while loop.ask("nobody") is None:
+    while loop.ask("readyz") is None:
         if time.monotonic() > deadline:
             raise OpsError(f"the service does not answer: see {loop.settings.home / 'logs'}")
         time.sleep(0.2)
+
+
+def _show(loop: Loop, customer: str) -> None:
+    answer = loop.ask(f"v1/recommendations/{customer}?k=3")
+    if answer is not None:
+        named = [f"{one['description']} ({one['reason']})" for one in answer["recommendations"]]
+        loop.say(f"version {answer['version']} to customer {customer}: {'; '.join(named)}")
 
 
 def summary(settings: Settings) -> list[dict[str, object]]:

@@ -125,6 +125,9 @@ class Loop:
         published = published_day(Lake.at(self.settings))
         if published is None or published < day or self._unfinished():
             return False
+        champion = self._registry.champion(self.model)
+        if champion is None or champion.version != self.served:
+            return False
         watched = self._instance.get_latest_materialization_event(dg.AssetKey(["monitor", "drift"]))
         marts = self._instance.get_latest_materialization_event(
             dg.AssetKey(["lake", "published_features"])
@@ -159,10 +162,7 @@ class Loop:
         champion = self._registry.champion(self.model) if self._has_registry else None
         found = champion and newest_alarm(Lake.at(self.settings), self.model, champion.version)
         if found and self._is_new(found.id):
-            event = self._instance.get_latest_materialization_event(
-                dg.AssetKey(["monitor", "drift"])
-            )
-            self.alarmed_at = event.timestamp if event else time.time()
+            self.alarmed_at = time.time()
             self.say(f"alarm: {found.seen}")
 
     @property
@@ -174,7 +174,7 @@ class Loop:
             cause = run.tags.get(CAUSE_TAG, "by hand")
             by = run.tags.get("dagster/sensor_name") or run.tags.get("dagster/schedule_name")
             if self._is_new(f"{run.run_id} asked"):
-                self.say(f"the daemon's {by or 'prompt'} asks for a run: {cause}")
+                self.say(f"{f'the sensor {by}' if by else 'somebody'} asks for a run: {cause}")
             if run.is_finished and self._is_new(f"{run.run_id} ended"):
                 newest = self._registry.newest(self.model)
                 if not run.is_success:

@@ -33,6 +33,11 @@ class Alarm:
     seen: str
 
     @property
+    def headline(self) -> str:
+        """Its id and what was seen first, for a tag or a table."""
+        return f"alarm {self.id}: {self.seen.split('; ')[0]}"
+
+    @property
     def id(self) -> str:
         """Names the alarm: `recommender-v3-2024-07-12`."""
         return f"{self.model}-v{self.version}-{self.period}"

@@ -70,7 +70,7 @@ def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause
     if champion is None:
         return Cause(f"{model}-first", f"{model} has no champion yet")
     found = newest_alarm(lake, model, champion.version)
-    return None if found is None else Cause(found.id, f"alarm {found.id}: {found.seen}")
+    return None if found is None else Cause(found.id, found.headline)
 
 
 def _request(model: str, cause: Cause, number: int, day: date) -> dg.RunRequest:
