@@ -33,9 +33,14 @@ ORDER BY ordered_on, order_line_id
 
 @dataclass(frozen=True)
 class Watched:
-    """What came of watching a model: rows of `monitor.drift` that were added, and why if none.
+    """What came of watching a model.
 
-    `drift` has all rows of the present champion, None where there is none.
+    Parameters
+    ----------
+    model, version : of the champion; no version where there is none.
+    added : the rows of `monitor.drift` that were added; empty where no day was judged.
+    drift : all its rows of the champion.
+    reason : what was done, or why nothing was.
     """
 
     model: str
@@ -49,9 +54,13 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
     """Judge each published day that has not been judged yet for the champion of the model `name`.
 
     What is normal for the champion is computed on its first day and kept. A day is judged once,
-    in order of the days: what is delivered late for a day that was judged changes nothing. Raises
-    NotPublishedError before features are published. A champion that can't be watched, say for too
-    short a history, is reported and raises no alarm.
+    in order of the days: what is delivered late for a day that was judged changes nothing. A
+    champion that can't be watched, say for too short a history, is reported and raises no alarm.
+
+    Raises
+    ------
+    NotPublishedError : no features are published yet.
+    MonitorError : another run has judged the same days meanwhile.
     """
     nothing = pd.DataFrame()
     champion = registry.champion(name)
@@ -63,12 +72,12 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
         drift = tables.read_drift(connection, name, champion.version)
     last = tables.last_judged(drift)
     as_of = date.fromisoformat(champion.tags["as_of"])
+    after = last.period if last else as_of
     with connect(lake, snapshot=snapshot) as connection:
         newest = max(day for _, day in stamps_of(connection, find_views()))
-        lines = _lines(connection, last.period if last else as_of, newest)
+        lines = _lines(connection, after, newest)
         if lines.empty:
-            until = last.period if last else as_of
-            reason = f"no day after {until} is published yet"
+            reason = f"no day after {after} is published yet"
             return Watched(name, champion.version, nothing, drift, reason)
         try:
             reference = kept or _calibrated(connection, champion, as_of)
@@ -77,19 +86,28 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
         known = interactions_by(connection, as_of)
     days = profile(registry.load(name, champion.version), known, lines)
     rows = judge(days, reference, policy, last.statistic if last else 0.0)
-
-    def work(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-        tables.make(connection)
-        if tables.last_judged(tables.read_drift(connection, name, champion.version)) != last:
-            raise MonitorError(f"another run has judged {name} meanwhile: materialize again")
-        if kept is None:
-            tables.write_reference(connection, name, champion.version, reference)
-        tables.write_drift(connection, name, champion.version, rows)
-        return tables.read_drift(connection, name, champion.version)
-
-    drift = write(lake, work)
+    new = None if kept else reference
+    drift = write(lake, lambda connection: _keep(connection, champion, last, new, rows))
     count = rows["period"].nunique()
     return Watched(name, champion.version, rows, drift, f"{count} days judged")
+
+
+def _keep(
+    connection: duckdb.DuckDBPyConnection,
+    champion: Version,
+    last: tables.Last | None,
+    reference: Reference | None,
+    rows: pd.DataFrame,
+) -> pd.DataFrame:
+    """Add the rows, and a new reference, where no other run has been here since `last`."""
+    name, version = champion.name, champion.version
+    tables.make(connection)
+    if tables.last_judged(tables.read_drift(connection, name, version)) != last:
+        raise MonitorError(f"another run has judged {name} meanwhile: materialize again")
+    if reference is not None:
+        tables.write_reference(connection, name, version, reference)
+    tables.write_drift(connection, name, version, rows)
+    return tables.read_drift(connection, name, version)
 
 
 def _lines(connection: duckdb.DuckDBPyConnection, after: date, until: date) -> pd.DataFrame:

@@ -88,10 +88,12 @@ def test_each_new_file_is_in_the_graph_with_its_checks(copy):
         "features/activity_again",
         "models/second_guess",
         "models/second_guess/training_set",
+        "monitor/drift",
     } <= set(keys)
     assert "raw/returns:contract_quantity" in checks
     assert "features/activity_again:schema" in checks
     assert "models/second_guess:beats_baselines" in checks
+    assert "models/second_guess:drift" in checks
 
 
 def test_the_graph_runs_with_them(copy):
