@@ -204,11 +204,13 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
             )
         if pointer and not changed_since(lake, pointer.marts):
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
+        # A source that has never been taken in has no table, and no rows that could break a rule.
+        due = [c for c in checks if not c.table.startswith("raw.") or c.table in changed]
         with connect(lake, snapshot=snapshot) as connection:
-            require(connection, checks)
+            require(connection, due)
         publish(lake, Published(snapshot, snapshot), seen=pointer)
         return dg.MaterializeResult(
-            metadata={"snapshot": snapshot, "moved": True, "checks": len(checks)}
+            metadata={"snapshot": snapshot, "moved": True, "checks": len(due)}
         )
 
     return publish_marts
