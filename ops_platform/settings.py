@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         # DuckLake wants the same absolute data path in every process, wherever it was started.
         return path if path is None else path.expanduser().absolute()
 
+    @field_validator("clock")
+    @classmethod
+    def _absolute_clock(cls, clock: str) -> str:
+        return clock if clock == "system" else str(Path(clock).expanduser().absolute())
+
     @field_validator("catalog_url")
     @classmethod
     def _postgres(cls, url: str | None) -> str | None:
