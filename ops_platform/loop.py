@@ -26,7 +26,7 @@ from ops_platform.errors import OpsError
 from ops_platform.features.build import published_day
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry
-from ops_platform.processes import end_all_of, environment, executable
+from ops_platform.processes import end_all_of, end_on_sigterm, environment, executable
 from ops_platform.settings import PROJECT, Settings
 
 POLL_SECONDS = 0.5
@@ -66,6 +66,7 @@ class Loop:
     @contextmanager
     def running(self) -> Iterator["Loop"]:
         """Daemon and service, ended with the block; their logs are in `OPS_HOME/logs`."""
+        end_on_sigterm()
         logs = self.settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         started: list[subprocess.Popen[bytes]] = []

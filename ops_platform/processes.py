@@ -104,8 +104,7 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
     if settings.mlflow_uri:
         del commands[1]
     Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root).make_ready()
-    # A polite kill must end the children too, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    end_on_sigterm()
     started: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
@@ -144,6 +143,11 @@ def serve(settings: Settings, model: str, port: int, say: Callable[[str], object
         [sys.executable, "-m", "ops_platform.serve", "--port", str(port), "--model", model],
         {**os.environ, "OPS_HOME": str(settings.home)},
     )
+
+
+def end_on_sigterm() -> None:
+    """Let a polite kill unwind this process, as Ctrl-C does, so that its children end too."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def end_all_of(process: subprocess.Popen[bytes]) -> None:

@@ -18,7 +18,7 @@ from ops_platform.settings import PROJECT, Settings
 from ops_platform.simulate.shop import Shop, write_orders
 
 pytestmark = pytest.mark.graph
-PATIENCE = 120
+PATIENCE = 300
 
 
 @pytest.fixture
