@@ -70,6 +70,7 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
             if loop.seconds_to_serve:
                 _show(loop, customer)
                 break
+        loop.look()
     if not loop.seconds_to_serve:
         raise OpsError(
             f"the taste shift of {told.shift} has led to no new version by {told.ends[-1]}: "

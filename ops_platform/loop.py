@@ -26,6 +26,7 @@ from ops_platform.errors import OpsError
 from ops_platform.features.build import published_day
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry
+from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.processes import end_all_of, end_on_sigterm, environment, executable
 from ops_platform.settings import PROJECT, Settings
 
@@ -107,8 +108,8 @@ class Loop:
     def settle(self, day: date, timeout: float = 600) -> None:
         """Wait until all that is delivered has been dealt with, up to the events of `day`.
 
-        That is: its features are published, the monitor has seen them, the retraining sensor has
-        ticked since and no run is left. Raises OpsError when that takes too long.
+        That is: its features are published, the monitor has seen them, the champion serves, no run
+        is left, and where there is an alarm the retraining sensor has ticked since. Raises OpsError when that takes too long.
         """
         deadline = time.monotonic() + timeout
         while not self._is_settled(day):
@@ -135,6 +136,8 @@ class Loop:
         )
         if watched is None or marts is None or watched.timestamp < marts.timestamp:
             return False
+        if newest_alarm(Lake.at(self.settings), self.model, champion.version) is None:
+            return True
         # A run that a tick asks for is there before the tick has ended.
         return self._has_ticked_since(watched.timestamp) and not self._unfinished()
 
@@ -155,11 +158,10 @@ class Loop:
         """Tell what is new: alarms, the sensor's runs, what the gate decided, what is served."""
         self._tell_alarm()
         self._tell_runs()
+        self._tell_gate()
         self._tell_service()
 
     def _tell_alarm(self) -> None:
-        from ops_platform.monitor.alarms import newest_alarm
-
         champion = self._registry.champion(self.model) if self._has_registry else None
         found = champion and newest_alarm(Lake.at(self.settings), self.model, champion.version)
         if found and self._is_new(found.id):
@@ -171,18 +173,19 @@ class Loop:
         return (self.settings.home / "mlflow" / "mlflow.db").exists()
 
     def _tell_runs(self) -> None:
-        for run in self._instance.get_runs(dg.RunsFilter(job_name=RETRAINING)):
+        for run in reversed(self._instance.get_runs(dg.RunsFilter(job_name=RETRAINING))):
             cause = run.tags.get(CAUSE_TAG, "by hand")
             by = run.tags.get("dagster/sensor_name") or run.tags.get("dagster/schedule_name")
             if self._is_new(f"{run.run_id} asked"):
                 self.say(f"{f'the sensor {by}' if by else 'somebody'} asks for a run: {cause}")
-            if run.is_finished and self._is_new(f"{run.run_id} ended"):
-                newest = self._registry.newest(self.model)
-                if not run.is_success:
-                    self.say(f"the run failed: {run.run_id}")
-                elif newest and newest.tags["cause"] == cause:
-                    verdict = json.loads(newest.tags["verdict"])
-                    self.say(f"gate on version {newest.version}: {verdict['decision']}")
+            if run.status == dg.DagsterRunStatus.FAILURE and self._is_new(f"{run.run_id} failed"):
+                self.say(f"that run failed: {run.run_id}")
+
+    def _tell_gate(self) -> None:
+        newest = self._registry.newest(self.model) if self._has_registry else None
+        if newest and self._is_new(f"version {newest.version}"):
+            verdict = json.loads(newest.tags["verdict"])
+            self.say(f"gate on version {newest.version}: {verdict['decision']}")
 
     def _tell_service(self) -> None:
         ready = self.ask("readyz")
@@ -234,7 +237,7 @@ def versions(settings: Settings, model: str) -> list[dict[str, object]]:
             {
                 "version": number,
                 "as_of": version.tags["as_of"],
-                "cause": version.tags["cause"],
+                "cause": version.tags["cause"].partition(":")[0],
                 "decision": version.tags["decision"],
                 "ndcg_at_20": version.metrics.get("ndcg_at_20"),
             }
