@@ -109,7 +109,8 @@ class Loop:
         """Wait until all that is delivered has been dealt with, up to the events of `day`.
 
         That is: its features are published, the monitor has seen them, the champion serves, no run
-        is left, and where there is an alarm the retraining sensor has ticked since. Raises OpsError when that takes too long.
+        is left, and where there is an alarm the retraining sensor has ticked since. Raises OpsError
+        when that takes too long.
         """
         deadline = time.monotonic() + timeout
         while not self._is_settled(day):
