@@ -12,7 +12,7 @@ export DAGSTER_DISABLE_TELEMETRY = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: demo test check bench ui lock torture clean
+.PHONY: demo test check ci-slim bench ui lock torture clean
 
 demo: .venv/ready ## the simulated shop through the whole graph to a champion
 	$(BIN)/ops demo
@@ -32,6 +32,9 @@ check: .venv/ready ## style, types, order of imports, dbt parse, lock freshness
 	$(COMPILE) --output-file .venv/fresh.lock
 	diff requirements.lock .venv/fresh.lock
 	! grep -nE 'https?://|--index-url|--find-links' requirements.lock
+
+ci-slim: .venv/ready ## what the dbt project changes against OPS_PRODUCTION_HOME, built and tested
+	$(BIN)/ops ci-slim
 
 bench: .venv/ready ## what the README claims about speed, side by side in one run
 	$(BIN)/python -m benchmarks.walk
@@ -54,5 +57,5 @@ lock: .venv/ready ## resolve the dependencies anew
 		--no-build-isolation --editable .
 	touch $@
 
-clean: ## remove the environment and all state
+clean: ## remove the environment and what is in .ops/; production's home stays
 	rm -rf .venv .ops

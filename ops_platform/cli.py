@@ -76,6 +76,9 @@ def status(as_json: Json = False) -> None:
     if as_json:
         _print_json(state)
         return
+    console.print(
+        f"environment: {state['environment']}, home {escape(state['home'])}", soft_wrap=True
+    )
     table = Table("source", "deliveries", "delivered", "raw", "quarantined", "troubled")
     for name, source in state["sources"].items():
         table.add_row(
@@ -191,6 +194,16 @@ def dbt(context: typer.Context) -> None:
 
     with _plain_errors() as settings:
         raise typer.Exit(run_dbt(settings, context.args))
+
+
+@app.command("ci-slim")
+def ci_slim() -> None:
+    """Build and test what the dbt project changes against production, in a throw-away lake."""
+    from ops_platform.transform.slim import build_changed
+
+    with _plain_errors() as settings:
+        code = build_changed(settings, lambda text: console.print(escape(text), soft_wrap=True))
+        raise typer.Exit(code)
 
 
 @app.command()

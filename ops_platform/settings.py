@@ -4,6 +4,7 @@ import os
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ops_platform.errors import OpsError
 
 PROJECT = Path(__file__).resolve().parent.parent
+HOMES = {"dev": Path(".ops"), "prod": Path(".ops-prod")}
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -34,7 +36,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = Field(Path(".ops"), description="All state; deleting it starts over.")
+    env: Literal["dev", "prod"] = Field("dev", description="The environment: which home is used.")
+    home: Path = Field(HOMES["dev"], description="All state; deleting it starts over.")
     contracts: Path = Field(PROJECT / "contracts", description="One ODCS YAML a source.")
     dbt_project: Path = Field(PROJECT / "dbt_project", description="The dbt project.")
     sources: Path | None = Field(None, description="A folder with one folder a source.")
@@ -48,6 +51,15 @@ class Settings(BaseSettings):
     )
     data_path: Path | None = Field(None, description="The lake's data files.")
     mlflow_uri: str | None = Field(None, description="A tracking server; SQLite if unset.")
+    production_home: Path = Field(
+        HOMES["prod"], description="Production's home, which pull requests read."
+    )
+    production_catalog_url: str | None = Field(
+        None, repr=False, description="postgresql://... where production's catalog is one."
+    )
+    production_data_path: Path | None = Field(
+        None, description="Production's data files, where they lie outside its home."
+    )
     clock: str = Field("system", description="`system`, or a file that holds an ISO time.")
     as_of: date | None = Field(None, description="Newest usable day; the newest order's if unset.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
@@ -81,7 +93,22 @@ class Settings(BaseSettings):
         60, gt=0, description="The log of what was served is a delivery every so many seconds."
     )
 
-    @field_validator("home", "contracts", "dbt_project", "sources", "data_path")
+    @model_validator(mode="before")
+    @classmethod
+    def _a_home_for_each_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        # What is no environment is told of by the field's own check.
+        home = HOMES.get(given.get("env", "dev"), HOMES["dev"])
+        return {"home": home, **given}
+
+    @field_validator(
+        "home",
+        "contracts",
+        "dbt_project",
+        "sources",
+        "data_path",
+        "production_home",
+        "production_data_path",
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # DuckLake wants the same absolute data path in every process, wherever it was started.
@@ -92,7 +119,7 @@ class Settings(BaseSettings):
     def _absolute_clock(cls, clock: str) -> str:
         return clock if clock == "system" else str(Path(clock).expanduser().absolute())
 
-    @field_validator("catalog_url")
+    @field_validator("catalog_url", "production_catalog_url")
     @classmethod
     def _postgres(cls, url: str | None) -> str | None:
         if url is not None and urlsplit(url).scheme not in ("postgresql", "postgres"):

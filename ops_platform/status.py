@@ -21,7 +21,7 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of the platform.
 
     Rows are the engine's own counts of the tables, deliveries those whose rows count;
-    the figures at the top are the sums over all sources.
+    the figures beside the sources are the sums over all of them.
     """
     lake = Lake.at(settings)
     sources = {c.name: _source(lake, c) for c in read_contracts(settings.contracts)}
@@ -31,6 +31,8 @@ def status(settings: Settings) -> dict[str, Any]:
         for key in ("rows_delivered", "rows_raw", "rows_quarantined", "deliveries")
     }
     return {
+        "environment": settings.env,
+        "home": str(settings.home),
         **totals,
         "sources": sources,
         "published": asdict(pointer) if pointer else None,

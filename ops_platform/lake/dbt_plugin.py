@@ -19,7 +19,13 @@ from duckdb import DuckDBPyConnection
 
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import ALIAS, make_ready
-from ops_platform.lake.dbt_scratch import SCRATCH, database, snapshot_file
+from ops_platform.lake.dbt_scratch import (
+    PRODUCTION_SNAPSHOT,
+    PULL_REQUEST,
+    SCRATCH,
+    database,
+    snapshot_file,
+)
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.settings import Settings
@@ -39,24 +45,34 @@ class Plugin(BasePlugin):
             if writes:
                 raise DbtRuntimeError("dbt does not know of a lake here: run it as `ops dbt ...`")
             return
-        lake = Lake.at(Settings())
+        settings = Settings()
+        lake, snapshot = Lake.at(settings), os.environ.get(PRODUCTION_SNAPSHOT)
         if writes:
             _hold(lake, Path(scratch))
         self.creds.path = str(database(Path(scratch)))
-        self.creds.attach = [
-            Attachment(
-                path=lake.attach_path,
-                alias=ALIAS,
-                is_ducklake=True,
-                read_only=not writes,
-                options=dict(lake.attach_options),
-            )
-        ]
+        own = ALIAS if snapshot is None else PULL_REQUEST
+        self.creds.attach = [_attachment(lake, own, read_only=not writes)]
+        if snapshot is not None:
+            production = _attachment(Lake.of_production(settings), ALIAS, read_only=True)
+            production.options = {**production.options, "SNAPSHOT_VERSION": int(snapshot)}
+            self.creds.attach.append(production)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Load the lake's extensions and hand over its password, before dbt attaches it."""
         if SCRATCH in os.environ:
             make_ready(conn, Lake.at(Settings()))
+        if PRODUCTION_SNAPSHOT in os.environ:
+            make_ready(conn, Lake.of_production(Settings()))
+
+
+def _attachment(lake: Lake, alias: str, *, read_only: bool) -> Attachment:
+    return Attachment(
+        path=lake.attach_path,
+        alias=alias,
+        is_ducklake=True,
+        read_only=read_only,
+        options=dict(lake.attach_options),
+    )
 
 
 @cache

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 SCRATCH = "OPS_DBT_SCRATCH"
+# Where it is set, dbt reads production at this snapshot, as `lake`, and writes a lake of its own.
+PRODUCTION_SNAPSHOT = "OPS_DBT_PRODUCTION_SNAPSHOT"
+PULL_REQUEST = "pr"
 
 
 def database(scratch: Path) -> Path:

@@ -40,6 +40,17 @@ class Lake:
             lock_seconds=settings.lock_seconds,
         )
 
+    @classmethod
+    def of_production(cls, settings: Settings) -> "Lake":
+        """Production's lake, for who only reads it."""
+        home = settings.production_home / "lake"
+        return cls(
+            home=home,
+            data_path=settings.production_data_path or home / "data",
+            catalog_url=settings.production_catalog_url,
+            lock_seconds=settings.lock_seconds,
+        )
+
     @property
     def catalog_file(self) -> Path:
         """The SQLite catalog, where it is not a Postgres one."""

@@ -29,6 +29,7 @@ from ops_platform.settings import Settings
 from ops_platform.transform import data_tests
 from ops_platform.transform.lineage import Lineage, column_lineage
 from ops_platform.transform.project import dbt_scratch, manifest_path, project_digest
+from ops_platform.transform.slim import keep_published_manifest
 from ops_platform.transform.translator import Translator
 
 BUILD = "dbt"
@@ -93,8 +94,13 @@ def _in_environment(variables: Mapping[str, str]) -> Iterator[None]:
 def _made_by_this_project(lake: Lake, inputs: str, tables: list[str]) -> bool:
     """Whether every table is as a complete build of the project left it, as the project now is."""
     built, changed = catalog.built_at(lake, BUILD), catalog.last_changed(lake)
-    same = catalog.build_inputs(lake, BUILD).split(" ")[0] == inputs.split(" ")[0]
+    same = _built_digest(lake) == inputs.split(" ")[0]
     return same and built is not None and all(changed.get(t, built + 1) <= built for t in tables)
+
+
+def _built_digest(lake: Lake) -> str:
+    """The digest of the project that the last complete build was made of."""
+    return catalog.build_inputs(lake, BUILD).split(" ")[0]
 
 
 def _inputs(settings: Settings, lake: Lake, sources: list[str]) -> str:
@@ -194,6 +200,7 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
         lake = Lake.at(settings)
         # In this order: a build or a publication that ends in between is then seen as a change.
         pointer, built = published_or_none(lake), catalog.built_at(lake, BUILD)
+        digest = _built_digest(lake)
         snapshot = catalog.head(lake)
         changed = catalog.last_changed(lake)
         apart = [table for table in marts if built is None or changed.get(table, built + 1) > built]
@@ -203,12 +210,15 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
                 "not fit together: materialize all dbt models"
             )
         if pointer and not changed_since(lake, pointer.marts):
+            # Again: a run may have been killed after it had moved the pointer.
+            keep_published_manifest(settings.home, digest)
             return dg.MaterializeResult(metadata={"snapshot": pointer.snapshot, "moved": False})
         # A source that has never been taken in has no table, and no rows that could break a rule.
         due = [c for c in checks if not c.table.startswith("raw.") or c.table in changed]
         with connect(lake, snapshot=snapshot) as connection:
             require(connection, due)
         publish(lake, Published(snapshot, snapshot), seen=pointer)
+        keep_published_manifest(settings.home, digest)
         return dg.MaterializeResult(
             metadata={"snapshot": snapshot, "moved": True, "checks": len(due)}
         )

@@ -39,14 +39,19 @@ def dbt_executable() -> str:
     return str(Path(sys.executable).with_name("dbt"))
 
 
+def kept_manifest(home: Path, digest: str) -> Path:
+    """Where a home keeps the manifest of the project with this digest, once it is made."""
+    return home / "dbt" / digest[:16] / "manifest.json"
+
+
 def manifest_path(settings: Settings) -> Path:
     """The manifest with the compiled SQL of every model and test, made once for each state.
 
     It comes from a `dbt compile` without any lake, so a code location loads before the first run.
     Raises OpsError with dbt's own words when the project does not compile.
     """
-    folder = settings.home / "dbt" / project_digest(settings)[:16]
-    path = folder / "manifest.json"
+    path = kept_manifest(settings.home, project_digest(settings))
+    folder = path.parent
     if not path.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

@@ -20,6 +20,8 @@ from ops_platform.models.registry import Registry
 from ops_platform.models.training import read_training_set
 from ops_platform.serve import release
 from ops_platform.serve.release import folder_of
+from ops_platform.transform.project import manifest_path
+from ops_platform.transform.slim import published_manifest
 
 pytestmark = pytest.mark.graph
 
@@ -82,6 +84,12 @@ def test_a_version_records_what_it_was_made_of(platform):
     assert json.loads(tags["verdict"])["decision"] == "first"
 
 
+def test_publishing_keeps_the_manifest_that_pull_requests_are_compared_with(platform):
+    kept = published_manifest(platform.home).read_bytes()
+
+    assert kept == manifest_path(platform.settings).read_bytes()
+
+
 def test_the_same_command_again_changes_nothing(platform):
     tables = ("raw.orders", "quarantine.orders", "ledger.deliveries", "marts.fct_interactions")
     before, head = _digests(platform, *tables), catalog.head(platform.lake)
@@ -118,7 +126,7 @@ def test_a_failing_mart_test_leaves_the_published_snapshot_where_it_was(platform
     (project / "tests" / "nobody_buys.sql").write_text(
         "select * from {{ ref('fct_interactions') }}", encoding="utf-8"
     )
-    before = published(platform.lake)
+    before = published(platform.lake), published_manifest(platform.home).read_bytes()
 
     done = platform.run(
         "dagster", "asset", "materialize", "-m", "ops_platform.definitions", "--select", "*",
@@ -127,7 +135,7 @@ def test_a_failing_mart_test_leaves_the_published_snapshot_where_it_was(platform
 
     assert done.returncode == 1
     assert "nobody_buys" in done.stderr + done.stdout
-    assert published(platform.lake) == before
+    assert (published(platform.lake), published_manifest(platform.home).read_bytes()) == before
 
 
 @pytest.fixture(scope="module")

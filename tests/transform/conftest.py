@@ -7,6 +7,7 @@ import pytest
 
 from ops_platform.settings import Settings
 from ops_platform.transform.project import read_manifest
+from tests.postgres import postgres_server, postgres_url  # noqa: F401
 
 
 @pytest.fixture(scope="session")
