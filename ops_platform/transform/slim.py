@@ -58,13 +58,7 @@ def build_changed(settings: Settings, say: Callable[[str], object]) -> int:
         (scratch / "state").mkdir()
         # A copy: production may publish between the two commands.
         shutil.copy(manifest, scratch / "state")
-        listed = subprocess.run(
-            _dbt(settings, scratch, "--quiet", "ls"),
-            env=_parsing(),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        listed = _listed(settings, scratch)
         if listed.returncode:
             say(listed.stdout)
             return listed.returncode
@@ -80,6 +74,17 @@ def build_changed(settings: Settings, say: Callable[[str], object]) -> int:
         return subprocess.run(command, env=environment, check=False).returncode
 
 
+def _listed(settings: Settings, scratch: Path) -> subprocess.CompletedProcess[str]:
+    """What dbt selects, one a line; it needs no lake for that."""
+    return subprocess.run(
+        _dbt(settings, scratch, "--quiet", "ls"),
+        env={name: value for name, value in os.environ.items() if name != SCRATCH} | TELEMETRY_OFF,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
 def _dbt(settings: Settings, scratch: Path, *command: str) -> list[str]:
     return [
         dbt_executable(), *command, "--target", "pull_request",
@@ -87,11 +92,6 @@ def _dbt(settings: Settings, scratch: Path, *command: str) -> list[str]:
         "--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project),
         "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"),
     ]  # fmt: skip
-
-
-def _parsing() -> dict[str, str]:
-    """The environment of a dbt that needs no lake."""
-    return {name: value for name, value in os.environ.items() if name != SCRATCH} | TELEMETRY_OFF
 
 
 def _building(settings: Settings, scratch: Path, production: Lake, snapshot: int) -> dict[str, str]:
