@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops_platform.errors import NotPublishedError
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.location import Lake
@@ -36,7 +36,7 @@ def make_production(folder: Path) -> Settings:
     """
     settings = Settings(home=folder / "production")
     write_orders(Shop(days=10, customers=15, products=12), folder / "orders")
-    (contract,) = read_contracts(settings.contracts)
+    contract = read_contract(settings.contracts / "orders.odcs.yaml")
     lake = Lake.at(settings)
     take_in(lake, contract, folder / "orders", datetime(2024, 6, 1))
     assert run_dbt(settings, ["--quiet", "run"]) == 0
