@@ -9,6 +9,9 @@ from pathlib import Path
 
 from ops_platform.advice import frequent_customers
 from ops_platform.errors import OpsError
+from ops_platform.ingest import ledger
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
 from ops_platform.loop import Loop, free_port, versions
 from ops_platform.processes import materialize
 from ops_platform.settings import Settings
@@ -87,6 +90,7 @@ def _fresh(home: Path) -> Settings:
                 f"{home} holds something else than a demo: set OPS_HOME to another folder, "
                 "or delete it"
             )
+        _refuse_what_is_not_simulated(home)
         shutil.rmtree(home)
     orders = home / "simulated" / "orders"
     orders.mkdir(parents=True)
@@ -95,6 +99,21 @@ def _fresh(home: Path) -> Settings:
     return Settings(
         home=home, clock=str(home / "clock"), source={"orders": str(orders)}, settle_seconds=1
     )
+
+
+def _refuse_what_is_not_simulated(home: Path) -> None:
+    """Raise OpsError where somebody has gone on with orders of their own in a demo's home."""
+    lake = Lake.at(Settings(home=home))
+    if not lake.exists:
+        return
+    with connect(lake) as connection:
+        paths = [Path(entry.path) for entry in ledger.read(connection, "orders")]
+    foreign = [path for path in paths if not path.is_relative_to(home / "simulated")]
+    if foreign:
+        raise OpsError(
+            f"{home} holds orders that are not the demo's, {foreign[0]} say: set OPS_HOME to "
+            "another folder, or delete it"
+        )
 
 
 def _deliver(loop: Loop, files: dict[str, Path], orders: Path, end: date, say: Say) -> None:

@@ -51,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(schema_check(view) for view in views),
             *(drift_check(name) for name in models),
         ],
-        jobs=[nightly_job(), retraining_job(models)],
+        jobs=[nightly_job(models), retraining_job(models)],
         sensors=[
             landing_sensor(contracts),
             data_automation(),

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,10 @@ class Loop:
                 end_all_of(process)
 
     def advance(self, day: date) -> None:
-        """Let the platform's clock stand at the end of a day."""
+        """Let the platform's clock stand at the morning after a day."""
         clock = Path(self.settings.clock)
         aside = clock.with_suffix(".part")
-        aside.write_text(f"{day}T23:59:59", encoding="utf-8")
+        aside.write_text(f"{day + timedelta(days=1)}T06:00:00", encoding="utf-8")
         aside.replace(clock)
 
     def settle(self, day: date, timeout: float = 600) -> None:
@@ -132,10 +132,10 @@ class Loop:
         if champion is None or champion.version != self.served:
             return False
         watched = self._instance.get_latest_materialization_event(dg.AssetKey(["monitor", "drift"]))
-        marts = self._instance.get_latest_materialization_event(
+        features = self._instance.get_latest_materialization_event(
             dg.AssetKey(["lake", "published_features"])
         )
-        if watched is None or marts is None or watched.timestamp < marts.timestamp:
+        if watched is None or features is None or watched.timestamp < features.timestamp:
             return False
         if newest_alarm(Lake.at(self.settings), self.model, champion.version) is None:
             return True
@@ -166,7 +166,7 @@ class Loop:
         champion = self._registry.champion(self.model) if self._has_registry else None
         found = champion and newest_alarm(Lake.at(self.settings), self.model, champion.version)
         if found and self._is_new(found.id):
-            self.alarmed_at = time.time()
+            self.alarmed_at = self.alarmed_at or time.time()
             self.say(f"alarm: {found.seen}")
 
     @property

@@ -46,5 +46,9 @@ def lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        # Not a Linux, or gone just now, which the next look will see.
+        return True
+    return state.rpartition(")")[2].split()[0] != "Z"

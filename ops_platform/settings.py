@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         description="postgresql://... of the lake's catalog; SQLite under `home` if unset.",
     )
     data_path: Path | None = Field(None, description="The lake's data files.")
-    mlflow_uri: str | None = Field(None, description="A tracking server; SQLite if unset.")
+    mlflow_uri: str | None = Field(
+        None, repr=False, description="A tracking server; SQLite if unset."
+    )
     production_home: Path = Field(
         HOMES["prod"], description="Production's home, which pull requests read."
     )

@@ -39,7 +39,7 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
             except SourceError as error:
                 waiting.append(str(error))
                 continue
-            state = _digest(found)
+            state = _digest(contract, found)
             if location is None or seen.get(contract.name) == state:
                 continue
             if _grows(found, settings.settle_seconds, time.time()):
@@ -67,12 +67,12 @@ def _request(contract: Contract, state: str) -> dg.RunRequest:
     )
 
 
-def _digest(found: list[Found]) -> str:
+def _digest(contract: Contract, found: list[Found]) -> str:
+    """Of all that decides what would be taken in: files, and the contract, which may be mended."""
     listed = "\n".join(f"{file.path} {file.bytes} {file.modified_ns}" for file in found)
-    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{contract.digest}\n{listed}".encode()).hexdigest()[:16]
 
 
 def _grows(found: list[Found], settle_seconds: float, now: float) -> bool:
     """Whether a file changed within the last seconds, by the file system's clock."""
-    newest = max((file.modified_ns for file in found), default=0)
-    return 0 <= now - newest / 1e9 < settle_seconds
+    return any(0 <= now - file.modified_ns / 1e9 < settle_seconds for file in found)

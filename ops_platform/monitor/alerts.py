@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 
 TIMEOUT_SECONDS = 10.0
 Log = Callable[[str], object]
@@ -26,7 +27,8 @@ def alert(text: str, webhook: str | None, log: Log) -> bool:
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
             return True
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
+    except (OSError, ValueError, HTTPException) as error:
+        # Of other errors the text may hold the address.
+        reason = error.reason if isinstance(error, urllib.error.URLError) else type(error).__name__
         log(f"OPS_WEBHOOK could not be reached ({reason}), so the alert is only in this log")
         return False

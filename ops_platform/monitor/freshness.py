@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import duckdb
+
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.sql import quoted
 from ops_platform.lake import catalog
@@ -13,13 +15,18 @@ from ops_platform.lake.published import published_or_none
 def newest_event(lake: Lake, contract: Contract) -> datetime | None:
     """The newest event of a source that is published, None where there is none yet."""
     pointer = published_or_none(lake)
-    table = f"raw.{contract.name}"
-    if pointer is None or contract.event_time is None or table not in catalog.last_changed(lake):
+    made = catalog.last_changed(lake).get(f"raw.{contract.name}")
+    if pointer is None or contract.event_time is None or made is None:
         return None
-    with connect(lake, snapshot=pointer.snapshot) as connection:
-        row = connection.execute(
-            f"SELECT max({quoted(contract.event_time)})::TIMESTAMP FROM raw.{quoted(contract.name)}"
-        ).fetchone()
+    newest_time = f"max({quoted(contract.event_time)})::TIMESTAMP"
+    try:
+        with connect(lake, snapshot=pointer.snapshot) as connection:
+            row = connection.execute(
+                f"SELECT {newest_time} FROM raw.{quoted(contract.name)}"
+            ).fetchone()
+    except duckdb.CatalogException:
+        # The table is younger than what is published.
+        return None
     newest: datetime | None = row[0] if row else None
     return newest
 
@@ -30,6 +37,6 @@ def overdue(contract: Contract, newest: datetime | None, now: datetime) -> str |
         return None
     return (
         f"{contract.name}: the newest published event is of {newest:%Y-%m-%d %H:%M}, and the "
-        f"contract promises one in {contract.freshness.days} days: has the source delivered, and "
+        f"contract promises one in {contract.freshness}: has the source delivered, and "
         "has the graph run? See `ops status`."
     )

@@ -48,8 +48,8 @@ def next_attempt(
 ) -> tuple[int | None, str]:
     """The number of the attempt to start now, or None and why not.
 
-    A failed attempt is tried again with a back-off that doubles; one that was too early to judge
-    leaves the cause open until newer days make the window long enough.
+    A failed attempt is tried again with a back-off that doubles, until newer days begin it anew;
+    one that was too early to judge leaves the cause open until they make the window long enough.
 
     Parameters
     ----------
@@ -70,15 +70,21 @@ def next_attempt(
         needed = max(rules.cooldown_days, rules.shortest_days)
         if age < needed:
             return None, f"{cause.text}: the champion is {age} days old, {needed} are needed"
-    return _after_failures(cause, attempts, rules, number, system_time)
+    return _after_failures(cause, attempts, rules, number, as_of, system_time)
 
 
 def _after_failures(
-    cause: Cause, attempts: Sequence[Attempt], rules: Rules, number: int, system_time: datetime
+    cause: Cause,
+    attempts: Sequence[Attempt],
+    rules: Rules,
+    number: int,
+    as_of: date,
+    system_time: datetime,
 ) -> tuple[int | None, str]:
     failures = 0
     for attempt in reversed(attempts):
-        if attempt.decision is not None:
+        if attempt.decision is not None or attempt.as_of < as_of:
+            # With newer days it is worth trying again.
             break
         failures += 1
     if failures >= MOST_FAILURES:

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ops_platform.automation import CAUSE_TAG, RETRAINING
+from ops_platform.monitor.assets import CHECK
 from ops_platform.serve.assets import RELEASE
 
 NIGHTLY, WEEKLY = "nightly", "weekly_retraining"
@@ -20,19 +21,22 @@ def retraining_job(models: list[str]) -> UnresolvedAssetJobDefinition:
     )
 
 
-def nightly_job() -> UnresolvedAssetJobDefinition:
+def nightly_job(models: list[str]) -> UnresolvedAssetJobDefinition:
     """All data from landing to the monitor: for what a sensor has missed, or failed to do."""
     trained = dg.AssetSelection.groups("models", "serve")
     return dg.define_asset_job(
         NIGHTLY,
-        selection=dg.AssetSelection.all() - trained,
+        selection=(dg.AssetSelection.all() - trained)
+        | dg.AssetSelection.checks(
+            *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in models)
+        ),
         tags={"ops": "dataops", "dagster/max_retries": "2"},
         description="Everything but models, from the deliveries on.",
     )
 
 
 def nightly_schedule() -> dg.ScheduleDefinition:
-    """At two in the morning, in the machine's time zone."""
+    """At two in the morning, UTC."""
     return dg.ScheduleDefinition(
         name=NIGHTLY,
         job_name=NIGHTLY,

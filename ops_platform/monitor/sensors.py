@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from ops_platform.automation import CAUSE_TAG, EVERY_SECONDS, RETRAINING
+from ops_platform.errors import OpsError
 from ops_platform.features.build import published_day
 from ops_platform.ingest.contract import Contract
 from ops_platform.lake.location import Lake
@@ -30,7 +31,7 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
         job_name=RETRAINING,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for a retraining when the newest period of a champion has an alarm; "
+        description="Asks for a retraining when there is no champion yet, or it has an alarm; "
         "again, with back-off, when that run fails. What it waits for is said in its ticks.",
     )
     def retraining(
@@ -57,6 +58,7 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
             if number is None:
                 waiting.append(why)
             else:
+                alert(why, settings.webhook, context.log.warning)
                 requests.append(_request(model, cause, number, day))
         return dg.SensorResult(
             run_requests=requests,
@@ -100,14 +102,18 @@ def _attempts(instance: dg.DagsterInstance, model: str, cause: Cause) -> Iterato
             ended=datetime.fromtimestamp(ended or record.update_timestamp.timestamp(), UTC)
             if finished
             else None,
-            decision=_decision(instance, run.run_id, model) if run.is_success else None,
+            decision=_decision(instance, run, model) if finished else None,
         )
 
 
-def _decision(instance: dg.DagsterInstance, run_id: str, model: str) -> str:
-    """What the gate decided in a run."""
+def _decision(instance: dg.DagsterInstance, run: dg.DagsterRun, model: str) -> str | None:
+    """What the gate decided in a run that ended, None where it failed."""
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return "cancelled by hand"
+    if not run.is_success:
+        return None
     key = dg.AssetKey(["models", model])
-    for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+    for event in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         made = event.asset_materialization
         if made is not None and made.asset_key == key:
             return str(made.metadata["decision"].value)
@@ -155,7 +161,11 @@ def missing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         told: dict[str, str] = json.loads(context.cursor or "{}")
         missing = []
         for contract in promised:
-            newest = newest_event(Lake.at(settings), contract)
+            try:
+                newest = newest_event(Lake.at(settings), contract)
+            except OpsError as error:
+                missing.append(f"{contract.name}: {error}")
+                continue
             what = overdue(contract, newest, settings.now())
             if what is not None:
                 missing.append(what)

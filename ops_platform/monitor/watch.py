@@ -50,8 +50,10 @@ class Watched:
     reason: str
 
 
-def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
+def watch(lake: Lake, registry: Registry, name: str, policy: Policy, over: date) -> Watched:
     """Judge each published day that has not been judged yet for the champion of the model `name`.
+
+    `over` is the newest day that is over: later ones still have deliveries to come.
 
     What is normal for the champion is computed on its first day and kept. A day is judged once,
     in order of the days: what is delivered late for a day that was judged changes nothing. A
@@ -74,10 +76,10 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy) -> Watched:
     as_of = date.fromisoformat(champion.tags["as_of"])
     after = last.period if last else as_of
     with connect(lake, snapshot=snapshot) as connection:
-        newest = max(day for _, day in stamps_of(connection, find_views()))
+        newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
         lines = _lines(connection, after, newest)
         if lines.empty:
-            reason = f"no day after {after} is published yet"
+            reason = f"no day after {after} is over and published yet"
             return Watched(name, champion.version, nothing, drift, reason)
         try:
             reference = kept or _calibrated(connection, champion, as_of)

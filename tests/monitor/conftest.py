@@ -123,8 +123,8 @@ class Home:
         self.registry.promote(NAME, version)
         return version
 
-    def watch(self, bound: float = 6.0) -> Watched:
-        return watch(self.lake, self.registry, NAME, Cusum(bound))
+    def watch(self, bound: float = 6.0, over: date = NEWEST) -> Watched:
+        return watch(self.lake, self.registry, NAME, Cusum(bound), over)
 
     def read(self, sql: str) -> list[tuple]:
         with connect(self.lake) as connection:

@@ -50,7 +50,10 @@ def test_without_a_webhook_it_is_only_logged():
     assert log == ["ALERT the shop burns"]
 
 
-@pytest.mark.parametrize("place", ["gone", "http://127.0.0.1:1/secret", "no address/secret"])
+@pytest.mark.parametrize(
+    "place",
+    ["gone", "http://127.0.0.1:1/secret", "no address/secret", "http://127.0.0.1:1/secret x"],
+)
 def test_a_webhook_that_fails_is_said_without_its_address(webhook, place):
     log = []
 

@@ -3,7 +3,8 @@
 import dagster as dg
 import pytest
 
-from ops_platform.monitor.assets import KEY, drift_asset, drift_check
+from ops_platform.monitor.assets import CHECK, KEY, drift_asset, drift_check
+from ops_platform.monitor.schedules import NIGHTLY, nightly_job
 from tests.monitor.conftest import NAME, Home
 
 MODEL = dg.AssetKey(["models", NAME])
@@ -66,3 +67,17 @@ def test_the_check_blocks_nothing_and_the_asset_follows_what_is_published():
     assert asset.asset_deps[KEY] == {dg.AssetKey(["lake", "published_features"])}
     [spec] = drift_check(NAME).check_specs
     assert not spec.blocking
+
+
+def test_the_nightly_run_asks_the_check_though_it_trains_nothing():
+    model = dg.AssetSpec(["models", "recommender"], group_name="models")
+    graph = dg.Definitions(
+        [model, drift_asset()],
+        asset_checks=[drift_check("recommender")],
+        jobs=[nightly_job(["recommender"])],
+        resources={"settings": None},
+    )
+    layer = graph.resolve_job_def(NIGHTLY).asset_layer
+
+    assert {key.name for key in layer.asset_graph.asset_check_keys} == {CHECK}
+    assert layer.asset_graph.executable_asset_keys == {KEY}

@@ -74,3 +74,9 @@ def test_it_gives_up_after_failures_in_a_row_and_says_where_to_look():
     assert "see their logs" in why
     early = settled("too early", as_of=OLD)
     assert ask(*[failed(90000)] * 3, early, *[failed(90000)] * 2)[0] == 7
+
+
+def test_newer_days_begin_the_attempts_anew():
+    old = Attempt(OLD, NOW, None)
+
+    assert ask(*[old] * MOST_FAILURES)[0] == MOST_FAILURES + 1

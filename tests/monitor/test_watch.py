@@ -54,7 +54,7 @@ def test_a_day_is_judged_once(home: Home, orders):
     again = home.watch()
     assert len(first.added) == len(rows)
     assert again.added.empty
-    assert again.reason == f"no day after {NEWEST} is published yet"
+    assert again.reason == f"no day after {NEWEST} is over and published yet"
     assert (catalog.head(home.lake), home.read(ROWS)) == (snapshot, rows)
     pd.testing.assert_frame_equal(again.drift, first.drift)
 
@@ -151,3 +151,14 @@ def test_the_monitors_tables_leave_the_published_snapshot_alone(home: Home, orde
 def test_an_alarm_is_named_by_model_version_and_day():
     alarm = Alarm("recommender", 3, date(2024, 7, 12), (NDCG,), "seen")
     assert alarm.id == "recommender-v3-2024-07-12"
+
+
+def test_a_day_that_is_not_over_is_judged_when_it_is(home: Home, orders):
+    home.publish(orders(0.0))
+    home.crown()
+    yesterday = NEWEST - timedelta(days=1)
+
+    home.watch(over=yesterday)
+    assert home.read("SELECT max(period) FROM monitor.drift") == [(yesterday,)]
+    home.watch()
+    assert home.read("SELECT max(period) FROM monitor.drift") == [(NEWEST,)]
