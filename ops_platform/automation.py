@@ -22,8 +22,6 @@ def data_automation() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.all(include_sources=False),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_SECONDS,
-        # What was asked for once is not asked for again before something changes.
-        run_tags={"dagster/max_retries": "2"},
         description="Materializes marts, features and what watches them once what they are made "
         "of has changed and has passed its blocking checks.",
     )

@@ -101,8 +101,6 @@ def drift_check(name: str) -> dg.AssetChecksDefinition:
         additional_deps=[KEY],
         name=CHECK,
         blocking=False,
-        # By itself it would only be run with the model, after the alarm has been acted on.
-        automation_condition=dg.AutomationCondition.eager(),
         description="The present champion has raised no alarm.",
     )
     def no_alarm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
