@@ -163,6 +163,15 @@ def _key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
     return dg.AssetKey([node["schema"], node["name"]])
 
 
+def _require_one_build(marts: list[str], changed: Mapping[str, int], built: int | None) -> None:
+    apart = [table for table in marts if built is None or changed.get(table, built + 1) > built]
+    if apart:
+        raise BlockedError(
+            f"{', '.join(apart)} changed after the last complete dbt build, so the marts may "
+            "not fit together: materialize all dbt models"
+        )
+
+
 def unread(manifest: Mapping[str, Any], contracts: list[Contract]) -> list[Contract]:
     """The sources that no dbt model is made from, what was served say."""
     read = {node["name"] for node in manifest["sources"].values()}
@@ -203,12 +212,7 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
         digest = _built_digest(lake)
         snapshot = catalog.head(lake)
         changed = catalog.last_changed(lake)
-        apart = [table for table in marts if built is None or changed.get(table, built + 1) > built]
-        if apart:
-            raise BlockedError(
-                f"{', '.join(apart)} changed after the last complete dbt build, so the marts may "
-                "not fit together: materialize all dbt models"
-            )
+        _require_one_build(marts, changed, built)
         if pointer and not changed_since(lake, pointer.marts):
             # Again: a run may have been killed after it had moved the pointer.
             keep_published_manifest(settings.home, digest)
