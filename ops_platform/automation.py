@@ -12,6 +12,8 @@ WHEN_DATA_CHANGES = dg.AutomationCondition.eager() & dg.AutomationCondition.all_
 )
 EVERY_SECONDS = 5
 CAUSE_TAG = "ops/cause"
+# Deliveries that changed after this moment, in ns since 1970, are left for a later run.
+SETTLED_TAG = "ops/settled_ns"
 RETRAINING = "retraining"
 
 

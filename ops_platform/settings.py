@@ -77,7 +77,9 @@ class Settings(BaseSettings):
         7, ge=0, description="A champion younger than this is not retrained on an alarm."
     )
     retry_seconds: float = Field(
-        60, ge=0, description="After a failed retraining; twice as long after each further one."
+        60,
+        ge=0,
+        description="After a failed retraining or landing; twice as long after each further one.",
     )
     settle_seconds: float = Field(
         3, ge=0, description="A delivery that changed within this time may still be written to."

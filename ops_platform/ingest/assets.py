@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ops_platform.automation import SETTLED_TAG
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.location import source_location
@@ -52,7 +53,10 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         location = source_location(settings, contract)
         if location is None:
             context.log.info(f"{contract.name} is not connected: its table stays as it is")
-        intake = take_in(lake, contract, location, settings.now(), context.log.info)
+        settled = context.run_tags.get(SETTLED_TAG)
+        intake = take_in(
+            lake, contract, location, settings.now(), context.log.info, settled and int(settled)
+        )
         for entry in intake.changed:
             if entry.status == "refused":
                 context.log.warning(f"refused {entry.path}: {entry.reason}")

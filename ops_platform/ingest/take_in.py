@@ -74,6 +74,7 @@ def take_in(
     location: Path | None,
     now: datetime,
     say: Say = lambda text: None,
+    settled_ns: int | None = None,
 ) -> Intake:
     """Bring `raw.<source>`, its quarantine and the ledger up to what lies at `location`.
 
@@ -84,7 +85,7 @@ def take_in(
     """
     if location is None:
         return _not_connected(lake, contract)
-    this = _Round(contract, {file.path: file for file in find(contract, location)}, now)
+    this = _look_around(contract, location, now, settled_ns)
     if not _has_news(lake, this):
         return Intake([])
     while True:
@@ -109,13 +110,22 @@ def _not_connected(lake: Lake, contract: Contract) -> Intake:
     return Intake([])
 
 
-def has_news(lake: Lake, contract: Contract, location: Path, now: datetime) -> bool:
+def has_news(
+    lake: Lake, contract: Contract, location: Path, now: datetime, settled_ns: int | None = None
+) -> bool:
     """Whether `take_in` would change anything, by the files' sizes and times and the ledger.
 
     Raises SourceError when the location is missing.
     """
+    return _has_news(lake, _look_around(contract, location, now, settled_ns))
+
+
+def _look_around(
+    contract: Contract, location: Path, now: datetime, settled_ns: int | None
+) -> _Round:
     found = {file.path: file for file in find(contract, location)}
-    return _has_news(lake, _Round(contract, found, now))
+    late = [] if settled_ns is None else [f for f in found.values() if f.modified_ns > settled_ns]
+    return _Round(contract, found, now, growing={file.path for file in late})
 
 
 def _has_news(lake: Lake, this: _Round) -> bool:

@@ -1,27 +1,57 @@
 """The landing sensor on real files and a real lake, tick by tick."""
 
+import time
+
 import dagster as dg
 import pytest
 
-from ops_platform.ingest.sensors import landing_sensor
+from ops_platform.automation import SETTLED_TAG
+from ops_platform.ingest.sensors import STATE_TAG, landing_sensor
 from ops_platform.ingest.take_in import take_in
 from ops_platform.settings import Settings
 
 
 @pytest.fixture
-def tick(shop):
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def ends(instance):
+    """Lets a run that was asked for end, well or not."""
+
+    def ends(request, well=True):
+        @dg.op
+        def work():
+            assert well
+
+        @dg.job
+        def landed():
+            work()
+
+        landed.execute_in_process(instance=instance, tags=request.tags, raise_on_error=False)
+
+    return ends
+
+
+@pytest.fixture
+def tick(shop, instance):
     """Ticks the sensor, with the cursor that the tick before it left, or another."""
     sensor = landing_sensor([shop.contract])
     cursor = None
 
-    def tick(again=False, settle_seconds=0):
+    def tick(again=False, settle_seconds=0, retry_seconds=3600):
         nonlocal cursor
         settings = Settings(
             home=shop.lake.home.parent,
             source={"orders": str(shop.folder)},
             settle_seconds=settle_seconds,
+            retry_seconds=retry_seconds,
         )
-        context = dg.build_sensor_context(cursor=cursor, resources={"settings": settings})
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"settings": settings}
+        )
         found = sensor.evaluate_tick(context)
         if not again:
             cursor = found.cursor
@@ -30,21 +60,22 @@ def tick(shop):
     return tick
 
 
-def test_a_delivery_asks_for_its_table_once(shop, tick, a_row):
+def test_a_delivery_asks_for_its_table_once(shop, tick, ends, a_row):
     shop.deliver("a.csv", a_row(1))
 
-    found = tick()
+    (request,) = tick().run_requests
 
-    assert [r.asset_selection for r in found.run_requests] == [[dg.AssetKey(["raw", "orders"])]]
+    assert request.asset_selection == [dg.AssetKey(["raw", "orders"])]
+    ends(request)
     assert tick().run_requests == []
 
 
 def test_a_tick_that_is_repeated_asks_by_the_same_key(shop, tick, a_row):
     shop.deliver("a.csv", a_row(1))
 
-    keys = [tick(again=True).run_requests[0].run_key for _ in range(2)]
+    keys = [tick(again=again).run_requests[0].run_key for again in (True, False, True)]
 
-    assert keys[0] == keys[1]
+    assert len(set(keys)) == 1
 
 
 def test_what_has_been_taken_in_already_asks_for_nothing(shop, tick, a_row):
@@ -77,6 +108,98 @@ def test_a_correction_and_a_file_that_is_gone_ask_again(shop, tick, a_row):
     third = tick().run_requests[0].run_key
 
     assert len({first, second, third}) == 3
+
+
+def test_a_source_that_delivers_all_the_time_is_taken_in_all_the_same(shop, tick, a_row):
+    path = shop.deliver("a.csv", a_row(1))
+    settle_seconds = 0.3
+    time.sleep(settle_seconds)  # nothing else makes a file old: its ctime can't be set
+    shop.deliver("b.csv", a_row(2))
+
+    (request,) = tick(settle_seconds=settle_seconds).run_requests
+
+    settled_ns = int(request.tags[SETTLED_TAG])
+    assert path.stat().st_ctime_ns <= settled_ns
+    take_in(shop.lake, shop.contract, shop.folder, shop.now, settled_ns=settled_ns)
+    assert shop.status() == [("a.csv", "taken")]
+    time.sleep(settle_seconds)
+    assert len(tick(settle_seconds=settle_seconds).run_requests) == 1
+
+
+def test_a_correction_that_grows_leaves_what_is_there_and_asks_for_nothing(shop, tick, a_row):
+    shop.deliver("a.csv", a_row(1))
+    shop.run()
+    shop.deliver("a.csv", a_row(1), a_row(2))
+
+    settled_ns = time.time_ns() - int(3600e9)
+
+    assert not take_in(
+        shop.lake, shop.contract, shop.folder, shop.now, settled_ns=settled_ns
+    ).changed
+    assert shop.status() == [("a.csv", "taken")]
+    assert tick(settle_seconds=3600).run_requests == []
+
+
+def test_a_failed_run_is_asked_for_again_after_a_while_under_another_key(shop, tick, ends, a_row):
+    shop.deliver("a.csv", a_row(1))
+    (first,) = tick().run_requests
+    ends(first, well=False)
+
+    waits = tick()
+    (second,) = tick(retry_seconds=0).run_requests
+    ends(second, well=False)
+    (third,) = tick(retry_seconds=0).run_requests
+
+    assert "its run failed, tried again at" in waits.skip_message
+    assert len({first.run_key, second.run_key, third.run_key}) == 3
+    assert first.tags[STATE_TAG] == third.tags[STATE_TAG]
+
+
+def test_what_a_failed_run_left_and_somebody_took_in_asks_for_nothing(shop, tick, ends, a_row):
+    shop.deliver("a.csv", a_row(1))
+    ends(tick().run_requests[0], well=False)
+    shop.run()
+
+    assert tick(retry_seconds=0).run_requests == []
+
+
+def test_a_run_that_went_well_is_not_asked_for_again_whatever_it_left(shop, tick, ends, a_row):
+    shop.deliver("a.csv", a_row(1))
+    ends(tick().run_requests[0])
+
+    assert [tick(retry_seconds=0).skip_message for _ in range(2)] == ["nothing new"] * 2
+
+
+def test_while_a_run_of_the_source_is_under_way_nothing_is_asked(shop, tick, instance, a_row):
+    shop.deliver("a.csv", a_row(1))
+    (request,) = tick().run_requests
+    run = dg.DagsterRun("landed", tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    shop.deliver("b.csv", a_row(2))
+
+    assert tick().skip_message == "orders: its run is under way"
+    instance.report_run_canceled(run)
+    assert len(tick().run_requests) == 1
+
+
+def test_deliveries_that_were_away_and_are_back_ask_again(shop, tick, ends, a_row):
+    shop.deliver("a.csv", a_row(1))
+    away = shop.folder.with_name("away")
+
+    def taken():
+        (request,) = tick().run_requests
+        shop.run()
+        ends(request)
+        return request.run_key
+
+    first = taken()
+    shop.folder.rename(away)
+    shop.folder.mkdir()
+    taken()
+    shop.folder.rmdir()
+    away.rename(shop.folder)  # a file in it has the time that it had
+
+    assert taken() != first
 
 
 def test_a_folder_that_is_missing_is_said_and_stops_nothing(shop, tick):
