@@ -153,6 +153,19 @@ class Registry:
             )
             return self._version(found[0]) if found else None
 
+    def to_be_promoted(self, name: str) -> Version | None:
+        """The newest version that a verdict asks to promote, if none since was promoted."""
+        with self._reached(f"look up what of {name!r} is to be promoted"):
+            for found in self._client.search_model_versions(
+                f"name='{name}'", order_by=["version_number DESC"]
+            ):
+                if PROMOTED in found.tags:
+                    return None
+                version = self._version(found)
+                if version.is_to_be_promoted:
+                    return version
+        return None
+
     def version(self, name: str, version: int) -> Version:
         """A version by its number; raises RegistryError where there is none."""
         with self._reached(f"look up version {version} of {name!r}"):

@@ -22,9 +22,9 @@ def release_asset() -> dg.AssetsDefinition:
         owners=["team:platform"],
         kinds={"fastapi", "numpy"},
         tags={"ops": "mlops"},
-        description="The immutable folder that the service loads. Where the newest version is to "
-        "be promoted its release is written, the pointer moves to it, and the alias champion "
-        "follows; the service takes it up without a restart.",
+        description="The immutable folder that the service loads. Where a version is to be "
+        "promoted its release is written, the pointer moves to it, and the alias champion follows; "
+        "the service takes it up without a restart.",
     )
     def release(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]

@@ -35,11 +35,13 @@ class Served:
 def put_in_service(
     lake: Lake, registry: Registry, releases: Path, name: str, now: datetime
 ) -> Served | None:
-    """Let the version serve that is to: the newest if its verdict asks for it, else the champion.
+    """Let the version serve that is to: the newest whose verdict asks for it, else the champion.
 
-    The pointer is what serves and the alias champion follows it, so a run that is killed between
-    the two is finished by the next. A release that is missing or damaged is written again. None
-    where no version is to serve yet.
+    A run may have been killed before it released what the gate let pass, and a later version may
+    have lost since: it is released all the same, unless a newer one has been promoted. The pointer
+    is what serves and the alias champion follows it, so a run that is killed between the two is
+    finished by the next. A release that is missing or damaged is written again. None where no
+    version is to serve yet.
 
     Raises
     ------
@@ -49,9 +51,9 @@ def put_in_service(
     folder = release.folder_of(releases, name)
     # The lake's lock, so that a backup holds either the old pointer and release or the new ones.
     with write_lock(lake):
-        newest = registry.newest(name)
-        if newest is not None and newest.is_to_be_promoted:
-            return _serve(lake, registry, folder, newest, now)
+        due = registry.to_be_promoted(name)
+        if due is not None:
+            return _serve(lake, registry, folder, due, now)
         reconcile(registry, releases, name)
         champion = registry.champion(name)
         if champion is None:

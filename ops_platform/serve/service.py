@@ -1,7 +1,9 @@
 """Which release answers: taken up when the pointer moves, kept when the next one is damaged."""
 
 import logging
+import math
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from ops_platform.serve import release
 from ops_platform.serve.scorer import Scorer
 
 POLL_SECONDS = 0.5
+# What was refused is looked at again after so long, then after twice as long, and so on.
+RETRY_SECONDS, RETRY_SECONDS_MAX = 2.0, 60.0
 log = logging.getLogger(__name__)
 
 # What the pointer names, and of each of the release's files its inode, size and time of change.
@@ -43,6 +47,7 @@ class Service:
         self.scorer: Scorer | None = None
         self.refused: Refused | None = None
         self._seen: Seen | None = None
+        self._wait, self._again = RETRY_SECONDS, math.inf
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
 
@@ -57,7 +62,10 @@ class Service:
         self._thread.join()
 
     def look(self) -> None:
-        """Take up what the pointer names, if that or its files changed since the last look."""
+        """Take up what the pointer names, if that or its files changed since the last look.
+
+        What could not be taken up is tried again: the disk may have failed for a moment.
+        """
         try:
             pointed = release.pointed(self.folder)
         except ReleaseError as error:
@@ -65,20 +73,25 @@ class Service:
             self._refuse(None, str(error))
             return
         seen = (pointed, _files(self.folder / pointed) if pointed else ())
-        if seen == self._seen:
+        if seen != self._seen:
+            self._seen, self._wait = seen, RETRY_SECONDS
+        elif time.monotonic() < self._again:
             return
-        self._seen = seen
+        self._again = math.inf
         if pointed is None:
             if self.scorer is not None:
                 self._refuse(None, f"the pointer {self.folder / release.POINTER} is gone")
             return
+        # Before it is tried, for whatever it may end with.
+        self._again = time.monotonic() + self._wait
+        self._wait = min(2 * self._wait, RETRY_SECONDS_MAX)
         try:
             scorer = Scorer(release.load(self.folder / pointed))
         except ReleaseError as error:
             self._refuse(pointed, str(error))
             return
         # One assignment: whoever is answering goes on with the scorer that it has.
-        self.scorer, self.refused = scorer, None
+        self.scorer, self.refused, self._again = scorer, None, math.inf
         log.info("%s serves", pointed)
 
     def _refuse(self, name: str | None, reason: str) -> None:

@@ -172,7 +172,11 @@ def bare_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def home(bare_home: Home, tmp_path: Path) -> Home:
     """A home of its own: nothing is released or registered yet."""
-    path = tmp_path / "home"
+    return copy_of(bare_home, tmp_path / "home")
+
+
+def copy_of(bare_home: Home, path: Path) -> Home:
+    """The bare home at another place."""
     shutil.copytree(bare_home.path / "mlflow", path / "mlflow")
     # Of the lake the catalog, whose data files stay where they are: here they are only read.
     shutil.copytree(bare_home.path / "lake", path / "lake")

@@ -65,6 +65,27 @@ def test_a_run_killed_in_between_is_finished_by_the_next(home, monkeypatch, mome
     assert not home.registry.newest(NAME).is_to_be_promoted
 
 
+def test_a_version_that_a_killed_run_left_is_released_though_a_later_one_has_lost(home):
+    home.register()
+    home.release()
+    home.register(fitted(repeat_weight=0.1))
+    home.register(fitted(repeat_weight=0.2), promote=False)
+
+    assert (home.release().version, alias(home)) == (2, 2)
+    assert home.release().moved is False
+
+
+def test_a_version_that_a_newer_one_has_overtaken_is_left_also_after_going_back(home):
+    home.register()
+    first = home.release().release
+    home.register(fitted(repeat_weight=0.1))
+    home.register(fitted(repeat_weight=0.2))
+    assert home.release().version == 3
+    release.point_to(home.folder, first)
+
+    assert home.release() == Served(NAME, 1, first, moved=False)
+
+
 def _killed(*args, **kwargs):
     raise KeyboardInterrupt
 

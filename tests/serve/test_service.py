@@ -1,0 +1,98 @@
+"""What the service does with a release that it can't read, look by look."""
+
+import shutil
+
+import pytest
+
+from ops_platform.errors import ReleaseError
+from ops_platform.serve import release, service
+from ops_platform.serve.service import Service
+from tests.serve.conftest import copy_of, until
+
+
+@pytest.fixture(scope="module")
+def released(bare_home, tmp_path_factory):
+    """A folder of one release, and its name."""
+    home = copy_of(bare_home, tmp_path_factory.mktemp("released") / "home")
+    home.register()
+    return home.folder, home.release().release
+
+
+@pytest.fixture
+def served(released, tmp_path):
+    """A service that has looked at nothing yet, and the release that its pointer names."""
+    folder, made = released
+    return Service(shutil.copytree(folder, tmp_path / "releases")), made
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that fails so many reads of a release, with whatever `fails` with."""
+    read, disk = release.load, Disk()
+
+    def load(place):
+        disk.reads += 1
+        if disk.reads <= disk.failures:
+            raise disk.error
+        return read(place)
+
+    monkeypatch.setattr(release, "load", load)
+    return disk
+
+
+class Disk:
+    reads = failures = 0
+    error: Exception = ReleaseError("the disk has failed for a moment")
+
+
+def test_a_release_that_could_not_be_read_for_a_moment_is_taken_up_by_itself(
+    served, disk, monkeypatch
+):
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    (serving, made), disk.failures = served, 3
+
+    serving.look()
+    assert serving.refused.release == made
+    until(lambda: serving.look() or serving.scorer)
+
+    assert (serving.scorer.manifest.release, serving.refused) == (made, None)
+    reads = disk.reads
+    serving.look()
+    assert disk.reads == reads
+
+
+def test_it_is_not_read_again_at_each_look(served, disk):
+    (serving, _), disk.failures = served, 9
+
+    for _ in range(3):
+        serving.look()
+
+    assert disk.reads == 1
+
+
+def test_what_fails_otherwise_is_tried_again_too(served, disk, monkeypatch):
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.0)
+    (serving, made), disk.failures, disk.error = served, 1, MemoryError()
+
+    with pytest.raises(MemoryError):
+        serving.look()
+    serving.look()
+
+    assert serving.scorer.manifest.release == made
+
+
+def test_the_wait_doubles_up_to_a_minute_and_begins_anew_with_another_release(
+    served, disk, monkeypatch
+):
+    (serving, _), disk.failures = served, 99
+    moment, waits = 0.0, []
+    monkeypatch.setattr(service.time, "monotonic", lambda: moment)
+    for _ in range(7):
+        serving.look()
+        waits.append(serving._again - moment)
+        moment = serving._again
+    assert waits == [2, 4, 8, 16, 32, 60, 60]
+
+    release.point_to(serving.folder, "v2-0123456789ab")
+    serving.look()
+    assert serving._again - moment == 2
