@@ -21,7 +21,7 @@ def data_automation() -> dg.AutomationConditionSensorDefinition:
     """The sensor that asks the assets' conditions."""
     return dg.AutomationConditionSensorDefinition(
         "automation",
-        target=dg.AssetSelection.all(include_sources=False),
+        target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_SECONDS,
         description="Materializes marts, features and what watches them once what they are made "

@@ -196,6 +196,15 @@ def dbt(context: typer.Context) -> None:
         raise typer.Exit(run_dbt(settings, context.args))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dagster(context: typer.Context) -> None:
+    """Run Dagster's own command on this home, so that `ops ui` shows what it did."""
+    from ops_platform.processes import dagster as run
+
+    with _plain_errors() as settings:
+        run(settings, context.args)
+
+
 @app.command("ci-slim")
 def ci_slim() -> None:
     """Build and test what the dbt project changes against production, in a throw-away lake."""

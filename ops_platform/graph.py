@@ -20,6 +20,7 @@ from ops_platform.monitor.schedules import (
     weekly_schedule,
 )
 from ops_platform.monitor.sensors import failed_run_sensor, missing_sensor, retraining_sensor
+from ops_platform.run_executor import told_executor
 from ops_platform.serve.assets import release_asset
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import mart_assets, published_marts, unread
@@ -64,5 +65,5 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "dbt": dbt_resource(settings),
         },
-        executor=dg.in_process_executor,
+        executor=told_executor,
     )

@@ -17,8 +17,9 @@ from ops_platform.serve import release
 from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
 
-DAGSTER_YAML = """\
-telemetry:
+OURS = "# Written by ops, and written anew when it differs: delete this line to keep your edits.\n"
+DAGSTER_YAML = f"""\
+{OURS}telemetry:
   enabled: false
 # No invitation to a newsletter.
 nux:
@@ -40,19 +41,22 @@ run_retries:
   enabled: true
   max_retries: 0
 """
+# What Dagster warns of on its own command and its own call; by their beginning, as Python wants it.
+QUIET = (
+    "ignore:Function `asset_materialize_command` is superseded",
+    "ignore:Parameter `include_sources` of function `AssetSelection.all` is currently in beta",
+)
 _STEP = re.compile(r'Finished execution of step "(?P<step>.+)" in (?P<time>\S+)\.$')
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of every process: Dagster's storage under `OPS_HOME`, telemetry off."""
     home = settings.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    instance = home / "dagster.yaml"
-    if not instance.exists():
-        instance.write_text(DAGSTER_YAML, encoding="utf-8")
+    _configure(home)
     return {
         **os.environ,
         **TELEMETRY_OFF,
+        "PYTHONWARNINGS": ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), *QUIET))),
         # MLflow's server would start a dozen job workers that nothing here uses.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         **settings.as_environment(),
@@ -60,6 +64,26 @@ def environment(settings: Settings) -> dict[str, str]:
         "OPS_HOME": str(settings.home),
         "DAGSTER_HOME": str(home),
     }
+
+
+def _configure(home: Path) -> None:
+    """Write Dagster's configuration, but where it is somebody's own: without our first line."""
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "dagster.yaml"
+    if file.exists():
+        written = file.read_text(encoding="utf-8")
+        if written == DAGSTER_YAML or not written.startswith(OURS):
+            return
+    # Another process may be reading it.
+    aside = home / f".dagster-{os.getpid()}.yaml"
+    aside.write_text(DAGSTER_YAML, encoding="utf-8")
+    aside.replace(file)
+
+
+def dagster(settings: Settings, arguments: list[str]) -> NoReturn:
+    """Become Dagster's own command, whose runs are seen where `ops ui` shows them."""
+    command = [executable("dagster"), *arguments]
+    os.execve(command[0], command, environment(settings))  # noqa: S606
 
 
 def materialize(settings: Settings, say: Callable[[str, str], object]) -> None:

@@ -1,10 +1,10 @@
 """Dagster's run launcher, which also tells run monitoring when the process of a run has died."""
 
-import os
-from pathlib import Path
-
 from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+
+from ops_platform.run_executor import PROCESS
+from ops_platform.run_process import RunProcess
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -20,35 +20,18 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """FAILED once none of its processes lives; RUNNING while one does, or none is known."""
-        processes = self._processes(run)
-        if not processes or any(map(lives, processes)):
+        """FAILED once its process has ended; RUNNING while it lives, or can't be seen from here."""
+        process = self._process(run)
+        if process is None or not process.is_of_this_host or process.lives:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
-            WorkerStatus.FAILED, f"its process ({', '.join(map(str, processes))}) is gone"
+            WorkerStatus.FAILED, f"its process ({process.pid} of {process.host}) is gone"
         )
 
-    def _processes(self, run: DagsterRun) -> list[int]:
-        events = self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
-        found = [
-            event.dagster_event.engine_event_data.metadata.get("pid")
-            for event in events
-            if event.dagster_event is not None
-        ]
-        return sorted({int(str(pid.value)) for pid in found if pid is not None})
-
-
-def lives(pid: int) -> bool:
-    """Whether a process of this machine runs; one that only waits to be collected does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        # Not a Linux, or gone just now, which the next look will see.
-        return True
-    return state.rpartition(")")[2].split()[0] != "Z"
+    def _process(self, run: DagsterRun) -> RunProcess | None:
+        """What the run has told of itself, None where it has told nothing."""
+        for event in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            metadata = event.dagster_event and event.dagster_event.engine_event_data.metadata
+            if metadata and PROCESS in metadata:
+                return RunProcess(**metadata[PROCESS].value)  # type: ignore[arg-type]
+        return None

@@ -9,7 +9,57 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+import yaml
+
+from ops_platform.processes import DAGSTER_YAML, OURS, environment
+from ops_platform.settings import Settings
+
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Dagster's configuration as a process of this version leaves it, given what was there."""
+
+    def written(there=None):
+        settings = Settings(home=tmp_path)
+        file = tmp_path / "dagster" / "dagster.yaml"
+        if there is not None:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(there)
+        assert environment(settings)["DAGSTER_HOME"] == str(file.parent)
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+        return file.read_text()
+
+    return written
+
+
+def test_dagsters_configuration_is_written_anew_where_ops_wrote_another(written):
+    assert written() == DAGSTER_YAML
+    assert yaml.safe_load(DAGSTER_YAML)["run_launcher"]["class"] == "WatchedRunLauncher"
+    assert written(OURS + "run_queue: {max_concurrent_runs: 9}\n") == DAGSTER_YAML
+
+
+def test_a_configuration_without_our_first_line_is_somebodys_own(written):
+    own = DAGSTER_YAML.removeprefix(OURS) + "run_coordinator: {}\n"
+    assert written(own) == own
+
+
+def test_warnings_that_somebody_silenced_stay_silenced_beside_ours(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:mine")
+    found = environment(Settings(home=tmp_path))["PYTHONWARNINGS"]
+    code = "import warnings; [warnings.warn(text) for text in ('mine', 'yours', '{}')]"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format("Function `asset_materialize_command` is superseded.")],
+        env={**os.environ, "PYTHONWARNINGS": found},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split(": ")[-1] for line in done.stderr.splitlines() if "Warning" in line] == [
+        "yours"
+    ]
 
 
 def _free_port() -> int:

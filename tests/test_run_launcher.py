@@ -1,16 +1,62 @@
+"""Whether a run lives is told by its process: host, pid and start."""
+
+import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
-from ops_platform.run_launcher import lives
+import dagster as dg
+import pytest
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import WorkerStatus
+
+from ops_platform.run_executor import PROCESS
+from ops_platform.run_launcher import WatchedRunLauncher
+from ops_platform.run_process import RunProcess, by_ps, started_at, this_process
 
 
-def test_a_process_lives_until_it_ends_collected_or_not():
+@pytest.mark.parametrize("look", [started_at, by_ps])
+def test_a_process_lives_until_it_ends_collected_or_not(look):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert lives(process.pid)
+    assert look(process.pid) == look(process.pid) is not None
 
     process.kill()
-    while lives(process.pid):
-        pass  # a zombie now, for nobody has waited for it
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert look(process.pid) is None  # a zombie now, for nobody has collected it
 
     process.wait()
-    assert not lives(process.pid)
+    assert look(process.pid) is None
+
+
+@pytest.fixture
+def health():
+    """What the launcher says of a run that has told this of its process."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        launcher = WatchedRunLauncher()
+        launcher.register_instance(instance)
+
+        def health(process):
+            run = dg.DagsterRun("walk", status=dg.DagsterRunStatus.STARTED)
+            instance.add_run(run)
+            if process is not None:
+                told = {PROCESS: dg.MetadataValue.json(asdict(process))}
+                instance.report_engine_event("told", run, EngineEventData(told))
+            return launcher.check_run_worker_health(run)
+
+        yield health
+
+
+def test_a_run_whose_process_lives_runs(health):
+    assert health(this_process()).status == WorkerStatus.RUNNING
+
+
+def test_a_pid_that_another_process_has_now_is_no_sign_of_life(health):
+    found = health(replace(this_process(), started="1"))
+
+    assert found.status == WorkerStatus.FAILED
+    assert f"({os.getpid()} of " in found.msg
+
+
+def test_a_run_of_another_host_or_of_an_unknown_process_is_not_judged(health):
+    assert health(RunProcess("elsewhere", 1, "1")).status == WorkerStatus.RUNNING
+    assert health(None).status == WorkerStatus.RUNNING
