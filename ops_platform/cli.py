@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.errors import OpsError
+from ops_platform.errors import LakeError, OpsError
 from ops_platform.settings import Settings, telemetry_off
 
 app = typer.Typer(
@@ -28,6 +29,13 @@ lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no
 app.add_typer(lake_app, name="lake")
 console = Console()
 errors = Console(stderr=True)
+
+SIGN_SECONDS = 5
+# What dbt does on the lake's tables; the rest needs none.
+DBT_ON_THE_LAKE = {
+    *("run", "build", "seed", "snapshot", "test", "run-operation", "clone", "retry"),
+    *("show", "compile", "docs"),
+}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -57,9 +65,35 @@ def _settings_faults(error: ValidationError) -> str:
 
 @contextmanager
 def _working(what: str) -> Iterator[Settings]:
-    """The settings, and a spinner that says what goes on."""
-    with _plain_errors() as settings, errors.status(what):
+    """The settings, and a sign of life that says what goes on."""
+    with _plain_errors() as settings, _sign_of_life(what):
         yield settings
+
+
+@contextmanager
+def _sign_of_life(what: str) -> Iterator[None]:
+    """A spinner; without a terminal a line at once, and one each few seconds."""
+    if errors.is_terminal:
+        with errors.status(what):
+            yield
+        return
+    done = threading.Event()
+
+    def tell() -> None:
+        seconds = 0
+        while True:
+            errors.print(f"{what} ... {f'{seconds} s' if seconds else ''}".strip(), highlight=False)
+            if done.wait(SIGN_SECONDS):
+                return
+            seconds += SIGN_SECONDS
+
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        done.set()
+        telling.join()
 
 
 def _print_json(value: Any) -> None:
@@ -181,18 +215,31 @@ def recommend(
             new = advice.recommended[row : row + 1]
             old = advice.bought[row : row + 1]
             table.add_row(
-                *(escape(f"{new[0][0]} {new[0][1]}"), f"{new[0][2]:.3f}") if new else ("", ""),
+                *(escape(f"{new[0][0]} {new[0][1]}"), _score(advice.known, new[0][2]))
+                if new
+                else ("", ""),
                 *(escape(f"{old[0][0]} {old[0][1]}"), old[0][2]) if old else ("", ""),
             )
         console.print(table)
 
 
+def _score(known: bool, score: float) -> str:
+    """Of an unknown customer it is popularity alone, which is weighted to decide ties only."""
+    return f"{score:.3f}" if known else "popular"
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def dbt(context: typer.Context) -> None:
     """Run dbt by hand on the lake, say `ops dbt test --select marts`; it takes the lake's lock."""
+    from ops_platform.lake.location import Lake
     from ops_platform.transform.project import run_dbt
 
     with _plain_errors() as settings:
+        if DBT_ON_THE_LAKE & set(context.args) and not Lake.at(settings).exists:
+            raise LakeError(
+                f"there is no lake in {settings.home} yet for dbt to work on: materialize the "
+                "graph first, or say by OPS_HOME where it is"
+            )
         raise typer.Exit(run_dbt(settings, context.args))
 
 
@@ -225,7 +272,7 @@ def demo() -> None:
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s[/]  {escape(text)}")
 
-    with _plain_errors() as given, errors.status("the loop is played"):
+    with _plain_errors() as given, _sign_of_life("the loop is played"):
         settings = play(
             given.home, say, lambda step, took: errors.print(f"         {took:>8}  {step}")
         )

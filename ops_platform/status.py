@@ -14,6 +14,7 @@ from ops_platform.lake.published import published_or_none
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
 from ops_platform.serve import release
+from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
 
 
@@ -74,6 +75,8 @@ def _model(settings: Settings, name: str) -> dict[str, Any] | None:
     if settings.mlflow_uri is None and not (settings.home / "mlflow").exists():
         return None
     registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    # Otherwise what is told of the champion may be of another version than the one that serves.
+    reconcile(registry, settings.releases, name)
     champion = registry.champion(name)
     if champion is None:
         return None

@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from ops_platform import cli
 from ops_platform.cli import app
 
 
@@ -34,6 +35,29 @@ def test_a_fault_in_two_settings_together_is_told_too(said):
 
 def test_a_source_without_a_contract_is_a_slip_of_the_pen(said):
     assert "no contract ordres.odcs.yaml" in said("ingest", OPS_SOURCE_ORDRES="/tmp")
+
+
+def test_without_a_terminal_a_line_says_what_goes_on(said, tmp_path):
+    (tmp_path / "home").write_text("no folder")
+    assert said("lake check").startswith("reading every file of the lake ...\n")
+
+
+def test_a_sign_of_life_goes_on_until_the_work_is_done(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "SIGN_SECONDS", 0.01)
+    with cli._sign_of_life("working"):
+        told = ""
+        while told.count("\n") < 3:
+            told += capsys.readouterr().err
+    assert told.startswith("working ...\nworking ... 0.01 s\nworking ... 0.02 s\n")
+
+
+def test_an_unknown_customer_gets_no_score_that_means_nothing():
+    assert (cli._score(True, 0.1234), cli._score(False, 1e-6)) == ("0.123", "popular")
+
+
+def test_dbt_on_a_lake_that_is_not_there_says_so_and_makes_none(said, tmp_path):
+    assert f"there is no lake in {tmp_path / 'home'} yet" in said("dbt build --select marts")
+    assert not (tmp_path / "home").exists()
 
 
 def test_recommending_from_nothing_says_so_and_makes_no_registry(said, tmp_path):

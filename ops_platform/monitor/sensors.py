@@ -18,6 +18,7 @@ from ops_platform.monitor.alerts import alert
 from ops_platform.monitor.freshness import newest_event, overdue
 from ops_platform.monitor.retraining import Attempt, Cause, Rules, next_attempt
 from ops_platform.serve.assets import RELEASE
+from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
 
 CAUSE_ID_TAG, AS_OF_TAG = "ops/cause_id", "ops/as_of"
@@ -43,6 +44,11 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="no features are published yet")
         requests, waiting = [], []
         for model in models:
+            try:
+                # Somebody may have gone back to an older release.
+                reconcile(registry, settings.releases, model)
+            except OpsError as error:
+                waiting.append(str(error))
             champion = registry.champion(model)
             cause = _cause(Lake.at(settings), model, champion, day)
             if cause is None:

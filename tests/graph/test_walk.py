@@ -16,6 +16,7 @@ from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.published import Published, published
+from ops_platform.loop import Loop, free_port, versions
 from ops_platform.models.registry import Registry
 from ops_platform.models.training import read_training_set
 from ops_platform.serve import release
@@ -58,6 +59,24 @@ def test_the_champion_beats_both_baselines_and_states_its_window(platform):
     assert champion["ndcg_at_20"] > champion["popularity_ndcg_at_20"]
     assert champion["ndcg_at_20"] > champion["personal_frequency_ndcg_at_20"]
     assert champion["window"]["start"] < champion["window"]["end"] == champion["as_of"]
+
+
+def test_the_loop_lists_the_version_and_tells_once_what_the_gate_decided(platform):
+    said, champion = [], platform.status()["models"]["recommender"]
+    loop = Loop(platform.settings, "recommender", free_port(), said.append)
+    loop.look()
+    loop.look()
+
+    assert said == ["gate on version 1: first"]
+    assert versions(platform.settings, "recommender") == [
+        {
+            "version": 1,
+            "as_of": champion["as_of"],
+            "cause": "by hand",
+            "decision": "first",
+            "ndcg_at_20": champion["ndcg_at_20"],
+        }
+    ]
 
 
 def test_the_champion_is_what_serves(platform):

@@ -7,6 +7,7 @@ import pytest
 
 from ops_platform.automation import CAUSE_TAG, RETRAINING
 from ops_platform.monitor.sensors import AS_OF_TAG, CAUSE_ID_TAG, retraining_sensor
+from ops_platform.serve import release
 from ops_platform.settings import Settings
 from tests.monitor.conftest import AS_OF, NAME, NEWEST, Home
 
@@ -78,6 +79,21 @@ def test_a_champion_without_an_alarm_is_left_alone(home: Home, orders, tick):
 
     assert found.run_requests == []
     assert found.skip_message == "no alarm"
+
+
+def test_the_alias_follows_a_release_that_somebody_went_back_to(home: Home, orders, tick):
+    home.publish(orders(0.0))
+    assert (home.crown(), home.crown()) == (1, 2)
+    folder = release.folder_of(home.settings.releases, NAME)
+    folder.mkdir(parents=True)
+
+    release.point_to(folder, "v1-0123456789ab")
+    assert tick().skip_message == "no alarm"
+    assert home.registry.champion(NAME).version == 1
+
+    release.point_to(folder, "v9-0123456789ab")
+    assert "Can't promote version 9" in tick().skip_message
+    assert home.registry.champion(NAME).version == 1
 
 
 def test_an_alarm_asks_for_one_run_by_its_key_with_its_cause(alarmed: Home, tick):
