@@ -1,23 +1,16 @@
 """`ops`: what people ask of the platform at the prompt; Dagster's own command materializes."""
 
-import json
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.errors import LakeError, OpsError
-from ops_platform.settings import Settings, telemetry_off
+from ops_platform.errors import LakeError
+from ops_platform.prompt import console, errors, plain_errors, print_json, sign_of_life, working
 
 app = typer.Typer(
     name="ops",
@@ -27,10 +20,7 @@ app = typer.Typer(
 )
 lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no_args_is_help=True)
 app.add_typer(lake_app, name="lake")
-console = Console()
-errors = Console(stderr=True)
 
-SIGN_SECONDS = 5
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {
     *("run", "build", "seed", "snapshot", "test", "run-operation", "clone", "retry"),
@@ -40,75 +30,15 @@ DBT_ON_THE_LAKE = {
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-@contextmanager
-def _plain_errors() -> Iterator[Settings]:
-    """The settings; what fails within is a plain message and exit code 1."""
-    try:
-        telemetry_off()
-        yield Settings()
-    except (OpsError, ValidationError, OSError) as error:
-        told = _settings_faults(error) if isinstance(error, ValidationError) else str(error)
-        # Not broken into lines: a path in it is there to be copied.
-        errors.print(f"[bold red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _settings_faults(error: ValidationError) -> str:
-    """What is wrong with which environment variable; never its value, which may be a secret."""
-    faults = []
-    for fault in error.errors(include_input=False, include_url=False):
-        told = fault["msg"].removeprefix("Value error, ")
-        name = "_".join(map(str, fault["loc"])).upper()
-        faults.append(f"OPS_{name}: {told}" if name else told)
-    return "\n".join(faults)
-
-
-@contextmanager
-def _working(what: str) -> Iterator[Settings]:
-    """The settings, and a sign of life that says what goes on."""
-    with _plain_errors() as settings, _sign_of_life(what):
-        yield settings
-
-
-@contextmanager
-def _sign_of_life(what: str) -> Iterator[None]:
-    """A spinner; without a terminal a line at once, and one each few seconds."""
-    if errors.is_terminal:
-        with errors.status(what):
-            yield
-        return
-    done = threading.Event()
-
-    def tell() -> None:
-        seconds = 0
-        while True:
-            errors.print(f"{what} ... {f'{seconds} s' if seconds else ''}".strip(), highlight=False)
-            if done.wait(SIGN_SECONDS):
-                return
-            seconds += SIGN_SECONDS
-
-    telling = threading.Thread(target=tell, daemon=True)
-    telling.start()
-    try:
-        yield
-    finally:
-        done.set()
-        telling.join()
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-
-
 @app.command()
 def status(as_json: Json = False) -> None:
     """Deliveries and rows by source, the published snapshot, and each model's champion."""
-    with _working("reading the lake and the registry") as settings:
+    with working("reading the lake and the registry") as settings:
         from ops_platform.status import status as read
 
         state = read(settings)
     if as_json:
-        _print_json(state)
+        print_json(state)
         return
     console.print(
         f"environment: {state['environment']}, home {escape(state['home'])}", soft_wrap=True
@@ -154,7 +84,7 @@ def ingest(as_json: Json = False) -> None:
     from ops_platform.ingest.take_in import take_in
     from ops_platform.lake.location import Lake
 
-    with _working("taking deliveries in") as settings:
+    with working("taking deliveries in") as settings:
         contracts = read_contracts(settings.contracts)
         require_known_sources(settings, contracts)
         report = {
@@ -168,7 +98,7 @@ def ingest(as_json: Json = False) -> None:
             for contract in contracts
         }
     if as_json:
-        _print_json({name: [asdict(entry) for entry in new] for name, new in report.items()})
+        print_json({name: [asdict(entry) for entry in new] for name, new in report.items()})
         return
     for name, changed in report.items():
         console.print(f"{name}: {len(changed)} deliveries are new or changed")
@@ -196,11 +126,11 @@ def recommend(
         raise typer.BadParameter("name a customer, or ask for --examples N")
     from ops_platform.advice import advise, frequent_customers
 
-    with _working("asking the champion") as settings:
+    with working("asking the champion") as settings:
         customers = [customer] if customer else frequent_customers(settings, examples)
         advices = advise(settings, model, customers, k)
     if as_json:
-        _print_json([asdict(advice) for advice in advices])
+        print_json([asdict(advice) for advice in advices])
         return
     for advice in advices:
         word = "" if advice.known else " (unknown to the model: what is popular)"
@@ -234,7 +164,7 @@ def dbt(context: typer.Context) -> None:
     from ops_platform.lake.location import Lake
     from ops_platform.transform.project import run_dbt
 
-    with _plain_errors() as settings:
+    with plain_errors() as settings:
         if DBT_ON_THE_LAKE & set(context.args) and not Lake.at(settings).exists:
             raise LakeError(
                 f"there is no lake in {settings.home} yet for dbt to work on: materialize the "
@@ -248,7 +178,7 @@ def dagster(context: typer.Context) -> None:
     """Run Dagster's own command on this home, so that `ops ui` shows what it did."""
     from ops_platform.processes import dagster as run
 
-    with _plain_errors() as settings:
+    with plain_errors() as settings:
         run(settings, context.args)
 
 
@@ -257,7 +187,7 @@ def ci_slim() -> None:
     """Build and test what the dbt project changes against production, in a throw-away lake."""
     from ops_platform.transform.slim import build_changed
 
-    with _plain_errors() as settings:
+    with plain_errors() as settings:
         code = build_changed(settings, lambda text: console.print(escape(text), soft_wrap=True))
         raise typer.Exit(code)
 
@@ -268,14 +198,17 @@ def demo() -> None:
     from ops_platform.demo import play, summary
 
     began = time.monotonic()
+    with plain_errors() as given, sign_of_life("the loop is played") as heard:
 
-    def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.0f} s[/]  {escape(text)}")
+        def say(text: str) -> None:
+            console.print(f"[dim]{time.monotonic() - began:5.0f} s[/]  {escape(text)}")
+            heard()
 
-    with _plain_errors() as given, _sign_of_life("the loop is played"):
-        settings = play(
-            given.home, say, lambda step, took: errors.print(f"         {took:>8}  {step}")
-        )
+        def step(name: str, took: str) -> None:
+            errors.print(f"         {took:>8}  {name}")
+            heard()
+
+        settings = play(given.home, say, step)
         table = Table("version", "as of", "decision", "NDCG@20", "cause")
         for one in summary(settings):
             table.add_row(
@@ -300,7 +233,7 @@ def ui(
     """Dagster's web server and daemon and MLflow's UI on this machine; Ctrl-C stops all."""
     from ops_platform.processes import user_interfaces
 
-    with _plain_errors() as settings:
+    with plain_errors() as settings:
         console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
         try:
             raise typer.Exit(user_interfaces(settings, port, mlflow_port))
@@ -316,7 +249,7 @@ def serve(
     """Answer GET /v1/recommendations/<customer> by the release that serves; Ctrl-C stops it."""
     from ops_platform.processes import serve as run
 
-    with _plain_errors() as settings:
+    with plain_errors() as settings:
         run(settings, model, port, lambda text: errors.print(escape(text)))
 
 
@@ -326,10 +259,10 @@ def lake_check(as_json: Json = False) -> None:
     from ops_platform.lake.check import check
     from ops_platform.lake.location import Lake
 
-    with _working("reading every file of the lake") as settings:
+    with working("reading every file of the lake") as settings:
         faults = check(Lake.at(settings))
     if as_json:
-        _print_json({"holds": not faults, "faults": faults})
+        print_json({"holds": not faults, "faults": faults})
     else:
         for fault in faults:
             errors.print(f"[red]{escape(fault)}[/]")
@@ -343,10 +276,10 @@ def lake_upkeep(as_json: Json = False) -> None:
     from ops_platform.lake.location import Lake
     from ops_platform.lake.upkeep import upkeep
 
-    with _working("keeping the lake") as settings:
+    with working("keeping the lake") as settings:
         report = upkeep(Lake.at(settings), settings.snapshot_days)
     if as_json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
         return
     for name, value in asdict(report).items():
         console.print(f"{name.replace('_', ' ')}: {value}")
@@ -361,7 +294,7 @@ def lake_backup(folder: Folder) -> None:
     from ops_platform.lake.backup import backup
     from ops_platform.lake.location import Lake
 
-    with _working("backing up") as settings:
+    with working("backing up") as settings:
         backup(Lake.at(settings), settings.backed_up_folders, folder)
     console.print(f"backed up to {folder}")
 
@@ -377,7 +310,7 @@ def lake_restore(
     from ops_platform.lake.location import Lake
     from ops_platform.lake.restore import restore
 
-    with _working("restoring") as settings:
+    with working("restoring") as settings:
         aside = restore(folder, Lake.at(settings), settings.backed_up_folders, overwrite=overwrite)
     console.print(f"restored from {folder}")
     for place in aside:

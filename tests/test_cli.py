@@ -42,15 +42,6 @@ def test_without_a_terminal_a_line_says_what_goes_on(said, tmp_path):
     assert said("lake check").startswith("reading every file of the lake ...\n")
 
 
-def test_a_sign_of_life_goes_on_until_the_work_is_done(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "SIGN_SECONDS", 0.01)
-    with cli._sign_of_life("working"):
-        told = ""
-        while told.count("\n") < 3:
-            told += capsys.readouterr().err
-    assert told.startswith("working ...\nworking ... 0.01 s\nworking ... 0.02 s\n")
-
-
 def test_an_unknown_customer_gets_no_score_that_means_nothing():
     assert (cli._score(True, 0.1234), cli._score(False, 1e-6)) == ("0.123", "popular")
 

@@ -1,0 +1,89 @@
+"""How commands speak: results on stdout, signs of life and plain failures on stderr."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from ops_platform.errors import OpsError
+from ops_platform.settings import Settings, telemetry_off
+
+SIGN_SECONDS = 5
+console = Console()
+errors = Console(stderr=True)
+
+
+@contextmanager
+def plain_errors() -> Iterator[Settings]:
+    """The settings; what fails within is a plain message and exit code 1."""
+    try:
+        telemetry_off()
+        yield Settings()
+    except (OpsError, ValidationError, OSError) as error:
+        told = _settings_faults(error) if isinstance(error, ValidationError) else str(error)
+        # Not broken into lines: a path in it is there to be copied.
+        errors.print(f"[bold red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _settings_faults(error: ValidationError) -> str:
+    """What is wrong with which environment variable; never its value, which may be a secret."""
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        told = fault["msg"].removeprefix("Value error, ")
+        name = "_".join(map(str, fault["loc"])).upper()
+        faults.append(f"OPS_{name}: {told}" if name else told)
+    return "\n".join(faults)
+
+
+@contextmanager
+def working(what: str) -> Iterator[Settings]:
+    """The settings, and a sign of life that says what goes on."""
+    with plain_errors() as settings, sign_of_life(what):
+        yield settings
+
+
+@contextmanager
+def sign_of_life(what: str) -> Iterator[Callable[[], None]]:
+    """A spinner; without a terminal a line at once, and one after each few seconds of silence.
+
+    What is handed over is called where something else was printed, which breaks the silence.
+    """
+    began = last = time.monotonic()
+    done = threading.Event()
+
+    def heard() -> None:
+        nonlocal last
+        last = time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(SIGN_SECONDS / 10):
+            if time.monotonic() - last >= SIGN_SECONDS:
+                errors.print(f"{what} ... {time.monotonic() - began:.0f} s", highlight=False)
+                heard()
+
+    if errors.is_terminal:
+        with errors.status(what):
+            yield heard
+        return
+    errors.print(f"{what} ...", highlight=False)
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    try:
+        yield heard
+    finally:
+        done.set()
+        telling.join()
+
+
+def print_json(value: Any) -> None:
+    """JSON for programs, on standard output alone."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
