@@ -1,0 +1,136 @@
+"""`ops quarantine` and `ops contract`: what breaks the contracts, and the contracts themselves."""
+
+from dataclasses import asdict
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ops_platform.errors import SourceError
+from ops_platform.prompt import Json, console, errors, print_json, working
+from ops_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ops_platform.ingest.contract import Contract
+
+quarantine_app = typer.Typer(
+    help="Rows that break their contract: list, show, retry.", no_args_is_help=True
+)
+contract_app = typer.Typer(
+    help="Contracts: check them, compare two, draft one.", no_args_is_help=True
+)
+
+Source = Annotated[str, typer.Argument(help="The source, as its contract names it.")]
+Delivery = Annotated[
+    str | None,
+    typer.Option(help="Only this one: its path, its file's name, or how its SHA-256 begins."),
+]
+
+
+@quarantine_app.command("list")
+def quarantine_list(as_json: Json = False) -> None:
+    """Rows in quarantine by source, delivery and reason; a row with two reasons counts twice."""
+    from ops_platform.ingest import quarantine
+    from ops_platform.lake.connect import connect
+    from ops_platform.lake.location import Lake
+
+    with working("reading the quarantine") as settings, connect(Lake.at(settings)) as connection:
+        found = [
+            one
+            for source in quarantine.sources(connection)
+            for one in quarantine.summary(connection, source)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        console.print("nothing is in quarantine")
+        return
+    table = Table("source", "delivery", "SHA-256", "reason", "rows")
+    for one in found:
+        table.add_row(
+            *(escape(cell) for cell in (one["source"], PurePath(one["path"]).name)),
+            one["delivery"][:12],
+            escape(one["reason"]),
+            f"{one['rows']:,}",
+        )
+    console.print(table)
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    source: Source,
+    reason: Annotated[str, typer.Option(help="Only rows with a reason that has this in it.")] = "",
+    delivery: Delivery = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many rows at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The rows of a source in quarantine, each with every reason and its physical line."""
+    from ops_platform.ingest import quarantine
+    from ops_platform.lake.connect import connect
+    from ops_platform.lake.location import Lake
+
+    with working("reading the quarantine") as settings, connect(Lake.at(settings)) as connection:
+        count, rows = quarantine.show(connection, source, reason, delivery, limit)
+    if as_json:
+        print_json({"rows": count, "first": rows})
+        return
+    for row in rows:
+        at = f"{row['path']}:{row['line'] or '?'}"
+        console.print(f"[bold]{escape(at)}[/]", soft_wrap=True, highlight=False)
+        for why in row["reasons"]:
+            console.print(f"  [red]{escape(why)}[/]", soft_wrap=True, highlight=False)
+        console.print(f"  {escape(_record(row['record']))}", soft_wrap=True, highlight=False)
+    console.print(f"{len(rows):,} of {count:,} rows in quarantine")
+
+
+def _record(record: dict[str, str | None] | None) -> str:
+    if record is None:
+        return "(see the delivery: what can't be parsed is not kept)"
+    return ", ".join(f"{name}={value or ''}" for name, value in record.items())
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = False) -> None:
+    """Read the deliveries with quarantined rows again and take in what is mended, exactly once.
+
+    Exit code 1 when a delivery is gone, has changed, or is refused now.
+    """
+    from ops_platform.ingest.location import source_location
+    from ops_platform.ingest.retry import retry
+    from ops_platform.lake.location import Lake
+
+    with working("reading deliveries again") as settings:
+        contract = _contract(settings, source)
+        retried = retry(
+            Lake.at(settings),
+            contract,
+            source_location(settings, contract),
+            settings.now(),
+            delivery,
+            lambda text: errors.print(escape(text)),
+        )
+    if as_json:
+        print_json([asdict(one) | {"mended": one.mended} for one in retried])
+    else:
+        for one in retried:
+            told = one.problem or f"{one.mended:,} rows taken in, {one.still:,} still bad"
+            console.print(f"{escape(f'{one.path}: {told}')}", soft_wrap=True, highlight=False)
+        console.print(_told(retried))
+    raise typer.Exit(1 if any(one.problem for one in retried) else 0)
+
+
+def _contract(settings: Settings, source: str) -> "Contract":
+    from ops_platform.ingest.contract import read_contracts
+
+    contracts = {contract.name: contract for contract in read_contracts(settings.contracts)}
+    if source not in contracts:
+        raise SourceError(f"there is no contract {source!r}: there is {', '.join(contracts)}")
+    return contracts[source]
+
+
+def _told(retried: list[Any]) -> str:
+    mended, still = (sum(getattr(one, what) for one in retried) for what in ("mended", "still"))
+    return f"{mended:,} rows taken in, {still:,} stay in quarantine"
