@@ -1,19 +1,20 @@
 """`ops quarantine` and `ops contract`: what breaks the contracts, and the contracts themselves."""
 
 from dataclasses import asdict
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.errors import SourceError
-from ops_platform.prompt import Json, console, errors, print_json, working
+from ops_platform.errors import ContractError, SourceError
+from ops_platform.prompt import Json, console, errors, plain_errors, print_json, working
 from ops_platform.settings import Settings
 
 if TYPE_CHECKING:
     from ops_platform.ingest.contract import Contract
+    from ops_platform.ingest.contract_diff import Diff
 
 quarantine_app = typer.Typer(
     help="Rows that break their contract: list, show, retry.", no_args_is_help=True
@@ -134,3 +135,56 @@ def _contract(settings: Settings, source: str) -> "Contract":
 def _told(retried: list[Any]) -> str:
     mended, still = (sum(getattr(one, what) for one in retried) for what in ("mended", "still"))
     return f"{mended:,} rows taken in, {still:,} stay in quarantine"
+
+
+@contract_app.command("check")
+def contract_check(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where contracts lie; OPS_CONTRACTS if left out.")
+    ] = None,
+) -> None:
+    """Every fault of every contract, with its file, line and field; exit code 1 if there is one."""
+    from ops_platform.ingest.contract import read_contracts
+
+    with plain_errors() as settings:
+        contracts = read_contracts(settings.contracts if folder is None else folder)
+    console.print(f"{len(contracts)} contracts hold: {', '.join(one.name for one in contracts)}")
+
+
+@contract_app.command("diff")
+def contract_diff(
+    old: Annotated[Path, typer.Argument(help="The contract as it was.")],
+    new: Annotated[Path, typer.Argument(help="The contract as it is now.")],
+    as_json: Json = False,
+) -> None:
+    """What changed, and what of it is breaking: exit code 1 without a new major version.
+
+    Exit code 2 when a file can't be read.
+    """
+    from ops_platform.ingest.contract_diff import diff
+
+    try:
+        found = diff(old, new)
+    except ContractError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        print_json(asdict(found) | {"breaking": found.is_breaking, "allowed": found.is_allowed})
+    else:
+        for change in sorted(found.changes, key=lambda change: not change.breaking):
+            word = "[bold red]breaking[/]" if change.breaking else "not breaking"
+            told = escape(f"{change.where}: {change.what}")
+            console.print(f"{word}  {told}", soft_wrap=True, highlight=False)
+        console.print(_verdict(found), soft_wrap=True)
+    raise typer.Exit(0 if found.is_allowed else 1)
+
+
+def _verdict(found: "Diff") -> str:
+    if not found.changes:
+        return "nothing changed that is compared"
+    versions = f"version {found.old} to {found.new}"
+    if found.is_allowed:
+        return (
+            f"{versions}: {'a new major version' if found.is_breaking else 'nothing is breaking'}"
+        )
+    return f"{versions}: a breaking change needs a new major version"
