@@ -188,3 +188,34 @@ def _verdict(found: "Diff") -> str:
             f"{versions}: {'a new major version' if found.is_breaking else 'nothing is breaking'}"
         )
     return f"{versions}: a breaking change needs a new major version"
+
+
+@contract_app.command("init")
+def contract_init(
+    file: Annotated[Path, typer.Argument(help="A sample: CSV, TSV, JSON lines or Parquet.")],
+    name: Annotated[str | None, typer.Option(help="The source; else as the file is named.")] = None,
+    owner: Annotated[str, typer.Option(help="The team that answers for it.")] = "data-engineering",
+    output: Annotated[
+        Path | None, typer.Option(help="A new file, contracts/<name>.odcs.yaml say.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+) -> None:
+    """Draft a contract from a sample: types, key, ranges, event time, likely personal data."""
+    from ops_platform.ingest.contract_draft import draft
+    from ops_platform.ingest.contract_faults import SUFFIX
+
+    with plain_errors() as settings:
+        if output is not None:
+            name = name or output.name.removesuffix(SUFFIX)
+            if output.name != f"{name}{SUFFIX}":
+                raise ContractError(f"{output}: a contract {name} lies in {name}{SUFFIX}")
+            if output.exists() and not force:
+                raise ContractError(f"{output} is there already: --force writes over it")
+        text = draft(file, name, owner, settings.now())
+        if output is not None:
+            output.write_text(text, encoding="utf-8")
+            errors.print(f"drafted {escape(str(output))}: go through it, then `ops contract check`")
+        else:
+            typer.echo(text, nl=False)
