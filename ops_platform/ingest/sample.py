@@ -4,8 +4,7 @@ Every value is looked at as the text that it is delivered as; of Parquet the typ
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +37,7 @@ FORMATS = tuple(
     for clock in ("", " %H:%M", " %H:%M:%S")
     for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d")
 )
+FEW = 8
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "BIT")
 
 
@@ -153,24 +153,16 @@ def _text(engine: duckdb.DuckDBPyConnection, path: Path, file: str) -> tuple[str
     )
 
 
-@contextmanager
-def _values(engine: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
-    engine.execute(f"CREATE TEMP TABLE value AS SELECT nullif({quoted(name)}, '') AS t FROM sample")
-    yield
-    engine.execute("DROP TABLE value")
-
-
 def _column(engine: duckdb.DuckDBPyConnection, name: str, kind: str | None) -> SampleColumn:
-    with _values(engine, name):
-        has = ", ".join(
-            f"count(*) FILTER (regexp_full_match(t, {literal(shape)}))" for shape in SHAPES.values()
-        )
-        row = engine.execute(f"SELECT count(*), count(t), count(DISTINCT t), {has} FROM value")
-        rows, filled, distinct, *counts = row.fetchone() or ()
-        column = SampleColumn(
-            name, kind, rows, filled, distinct, dict(zip(SHAPES, counts, strict=True))
-        )
-        return _measured(engine, column)
+    text = f"nullif({quoted(name)}, '')"
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE value AS SELECT {text} AS t FROM sample")
+    has = ", ".join(
+        f"count(*) FILTER (regexp_full_match(t, {literal(shape)}))" for shape in SHAPES.values()
+    )
+    found = engine.execute(f"SELECT count(*), count(t), count(DISTINCT t), {has} FROM value")
+    rows, filled, distinct, *counts = found.fetchone() or ()
+    shapes = dict(zip(SHAPES, counts, strict=True))
+    return _measured(engine, SampleColumn(name, kind, rows, filled, distinct, shapes))
 
 
 def _measured(engine: duckdb.DuckDBPyConnection, column: SampleColumn) -> SampleColumn:
@@ -184,7 +176,7 @@ def _measured(engine: duckdb.DuckDBPyConnection, column: SampleColumn) -> Sample
                (SELECT max(day - before) FROM (
                     SELECT day, lag(day) OVER (ORDER BY day) AS before
                     FROM (SELECT DISTINCT {moment}::DATE AS day FROM value))),
-               (SELECT list(t ORDER BY t) FROM (SELECT DISTINCT t FROM value LIMIT 9))
+               (SELECT list(t ORDER BY t) FROM (SELECT DISTINCT t FROM value LIMIT {FEW}))
         FROM value
         """
     ).fetchone()
@@ -195,18 +187,13 @@ def _measured(engine: duckdb.DuckDBPyConnection, column: SampleColumn) -> Sample
         low, high = least, most
     elif column.filled and times == column.filled:
         low, high = _iso(first), _iso(last)
-    return SampleColumn(
-        column.name,
-        column.kind,
-        column.rows,
-        column.filled,
-        column.distinct,
-        column.shapes,
-        formats,
-        low,
-        high,
-        tuple(values or ()) if column.distinct <= 8 else (),
-        days or 0,
+    return replace(
+        column,
+        formats=formats,
+        low=low,
+        high=high,
+        values=tuple(values or ()) if column.distinct <= FEW else (),
+        days=days or 0,
     )
 
 
