@@ -33,15 +33,15 @@ Delivery = Annotated[
 @quarantine_app.command("list")
 def quarantine_list(as_json: Json = False) -> None:
     """Rows in quarantine by source, delivery and reason; a row with two reasons counts twice."""
-    from ops_platform.ingest import quarantine
+    from ops_platform.ingest import quarantined
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
 
     with working("reading the quarantine") as settings, connect(Lake.at(settings)) as connection:
         found = [
             one
-            for source in quarantine.sources(connection)
-            for one in quarantine.summary(connection, source)
+            for source in quarantined.sources(connection)
+            for one in quarantined.summary(connection, source)
         ]
     if as_json:
         print_json(found)
@@ -69,12 +69,12 @@ def quarantine_show(
     as_json: Json = False,
 ) -> None:
     """The rows of a source in quarantine, each with every reason and its physical line."""
-    from ops_platform.ingest import quarantine
+    from ops_platform.ingest import quarantined
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
 
     with working("reading the quarantine") as settings, connect(Lake.at(settings)) as connection:
-        count, rows = quarantine.show(connection, source, reason, delivery, limit)
+        count, rows = quarantined.show(connection, source, reason, delivery, limit)
     if as_json:
         print_json({"rows": count, "first": rows})
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from ops_platform.errors import SourceError
-from ops_platform.ingest import ledger, quarantine, rows
+from ops_platform.ingest import ledger, quarantined, rows
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, Found, find, look, stat
 from ops_platform.ingest.ledger import Entry
@@ -153,7 +153,7 @@ def _settle(
     if not again:
         raise _NothingMendedError(retried)
     shas = [entry.sha256 for entry in again]
-    old = quarantine.fingerprint(connection, contract.name, shas)
+    old = quarantined.fingerprint(connection, contract.name, shas)
     rows.delete(connection, contract, shas)
     counts = rows.insert(
         connection,
@@ -166,7 +166,7 @@ def _settle(
         raise SourceError(
             f"{', '.join(changed)}: changed while being read, so nothing was retried: try again"
         )
-    if quarantine.fingerprint(connection, contract.name, shas) == old and all(
+    if quarantined.fingerprint(connection, contract.name, shas) == old and all(
         entry.contract == contract.digest for entry in again
     ):
         raise _NothingMendedError(retried)

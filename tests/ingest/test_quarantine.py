@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ops_platform.cli import app
 from ops_platform.errors import SourceError
-from ops_platform.ingest import quarantine
+from ops_platform.ingest import quarantined
 from ops_platform.ingest.retry import retry
 from ops_platform.lake import catalog
 from ops_platform.lake.check import check
@@ -49,28 +49,30 @@ def dirty(shop, a_row):
 def test_rows_are_listed_by_reason_and_shown_with_all_reasons(dirty):
     a, b, _ = dirty.entries()
     with connect(dirty.lake) as reader:
-        assert quarantine.sources(reader) == ["orders"]
-        listed = [(s["path"], s["reason"], s["rows"]) for s in quarantine.summary(reader, "orders")]
+        assert quarantined.sources(reader) == ["orders"]
+        listed = [
+            (s["path"], s["reason"], s["rows"]) for s in quarantined.summary(reader, "orders")
+        ]
         assert listed == [
             (a.path, "unit_price: below 0", 3),
             (b.path, "can't be parsed: 2 fields, the header has 8", 1),
             (a.path, "quantity: not a INTEGER", 1),
             (b.path, "unit_price: below 0", 1),
         ]
-        count, rows = quarantine.show(reader, "orders")
+        count, rows = quarantined.show(reader, "orders")
         assert (count, [row["line"] for row in rows]) == (5, [3, 4, 5, 3, 4])
         assert rows[2]["reasons"] == ["quantity: not a INTEGER", "unit_price: below 0"]
         assert rows[2]["record"]["InvoiceNo"] == "3"
         assert rows[4]["record"] is None
-        assert quarantine.show(reader, "orders", reason="below", limit=2)[0] == 4
-        only = [quarantine.show(reader, "orders", "", d) for d in ("b.csv", b.path, b.sha256[:9])]
+        assert quarantined.show(reader, "orders", reason="below", limit=2)[0] == 4
+        only = [quarantined.show(reader, "orders", "", d) for d in ("b.csv", b.path, b.sha256[:9])]
         assert [count for count, _ in only] == [2, 2, 2]
         for source, delivery, told in (
             ("ordres", None, "it is|there is orders"),
             ("orders", "x", "no delivery 'x'"),
         ):
             with pytest.raises(SourceError, match=told):
-                quarantine.show(reader, source, delivery=delivery)
+                quarantined.show(reader, source, delivery=delivery)
 
 
 def test_retry_takes_in_what_the_contract_allows_now_and_once(dirty):
