@@ -161,12 +161,13 @@ def _guard(classification: str | None) -> int:
 
 
 def _relationship_changes(where: str, old: Column, new: Column) -> Iterator[Change]:
+    # A reference that is not found warns, and its row is kept.
     before, after = (
         [str(one.get("to")) for one in column.get("relationships") or []] for column in (old, new)
     )
     for target in after:
         if target not in before:
-            yield Change(where, f"must be found in {target}", True)
+            yield Change(where, f"should be found in {target}", False)
     for target in before:
         if target not in after:
             yield Change(where, f"need not be found in {target} any more", False)
