@@ -99,7 +99,7 @@ def take_in(
             if not why:
                 raise SourceError(
                     f"{', '.join(sorted(path.name for path in error.contents))} can be read, "
-                    f"but not taken into raw.{contract.name}: {error.__cause__}"
+                    f"but not taken into raw.{contract.name}: {error.why}"
                 ) from error
             this.unreadable |= why
 
