@@ -85,7 +85,7 @@ def ingest(as_json: Json = False) -> None:
     from ops_platform.lake.location import Lake
 
     with working("taking deliveries in") as settings:
-        contracts = read_contracts(settings.contracts)
+        contracts = read_contracts(settings.contracts, settings.hash_key)
         require_known_sources(settings, contracts)
         report = {
             contract.name: take_in(

@@ -95,9 +95,11 @@ def _quality_faults(
             yield (*where, name), f"must be one of {', '.join(known)}, not {rule[name]!r}"
     if rule.get("type") == "custom":
         yield (*where, "type"), "this platform runs no custom engine: write it as library or sql"
-    elif rule.get("type") == "sql":
+        return
+    if rule.get("type") == "sql":
         try:
-            kinds = [one.type for one in engine.extract_statements(rule["query"])]
+            query = query_of(rule, "any", column)
+            kinds = [one.type for one in engine.extract_statements(query)]
         except duckdb.Error as error:
             yield (*where, "query"), f"the engine can't read it: {str(error).splitlines()[0]}"
         else:

@@ -70,17 +70,21 @@ def faults(contract: Contract, now: datetime) -> list[Fault]:
     for column in contract.columns:
         found.append(Fault(f"{column.name}: not a {column.type}", _misfit(column)))
         found += _value_faults(column, text(column.name), typed(column.name))
-    for column in contract.columns:
-        if column.name == contract.event_time:
-            local = now.replace(tzinfo=UTC).astimezone(ZoneInfo(column.timezone))
-            present = literal(local.replace(tzinfo=None).isoformat(sep=" "))
-            found.append(
-                Fault(
-                    f"{column.name}: dated after the delivery's arrival",
-                    f"{typed(column.name)} > {present}",
-                )
+    if contract.event_time is not None:
+        present = literal(local(contract, now).isoformat(sep=" "))
+        found.append(
+            Fault(
+                f"{contract.event_time}: dated after the delivery's arrival",
+                f"{typed(contract.event_time)} > {present}",
             )
+        )
     return found
+
+
+def local(contract: Contract, at: datetime) -> datetime:
+    """A time in UTC as the clock that the source writes `event_time` by shows it, both naive."""
+    zone = next(c.timezone for c in contract.columns if c.name == contract.event_time)
+    return at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def stored(column: Column) -> str:
