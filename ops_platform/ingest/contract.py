@@ -29,6 +29,8 @@ from ops_platform.ingest.quality import Quality, is_for_people, quality_of
 from ops_platform.ingest.sql import quoted
 
 Bound = float | str
+# The column that features, models and the service know a customer by.
+CUSTOMER = "customer_id"
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,7 @@ class Contract:
 def read_contracts(folder: Path, key: SecretStr | None = None) -> list[Contract]:
     """Every contract of the folder, by name, with the key that hashes personal data.
 
-    Raises ContractError with all faults of all files, and of what one says of another;
-    HashKeyError where a column is personal and there is no key.
+    Raises ContractError with all faults of all files, and of what one says of another.
     """
     paths = sorted(folder.glob(f"*{SUFFIX}"))
     if not paths:
@@ -178,11 +179,18 @@ def read_contracts(folder: Path, key: SecretStr | None = None) -> list[Contract]
         ]
     if faults:
         raise ContractError("\n".join(faults))
-    contracts = [replace(_plain(one.document), key=key) for one in read]
+    return [replace(_plain(one.document), key=key) for one in read]
+
+
+def customer_key(contracts: list[Contract]) -> str | None:
+    """The fingerprint of the key by which customers' ids are hashed, None where they are plain.
+
+    Raises HashKeyError where they are and the key is not set.
+    """
     for contract in contracts:
-        if contract.personal_columns:
-            contract.require_key()
-    return contracts
+        if CUSTOMER in contract.personal_columns:
+            return personal.fingerprint(contract.require_key())
+    return None
 
 
 def read_contract(path: Path) -> Contract:

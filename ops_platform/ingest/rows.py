@@ -14,7 +14,7 @@ from ops_platform.errors import ContractError
 from ops_platform.ingest import keys, ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, read
-from ops_platform.ingest.personal import key_in_session
+from ops_platform.ingest.keyed_hash import key_in_session
 from ops_platform.ingest.sql import literal, quoted
 from ops_platform.ingest.typed_read import (
     FILE,

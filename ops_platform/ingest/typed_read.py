@@ -8,7 +8,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ops_platform.ingest.contract import Column, Contract
-from ops_platform.ingest.personal import HASH, hashed_sql
+from ops_platform.ingest.keyed_hash import hashed_sql
+from ops_platform.ingest.personal import HASH
 from ops_platform.ingest.sql import literal, quoted
 
 # A share of the value: what a DOUBLE, in which both are compared, can't tell apart.

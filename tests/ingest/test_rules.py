@@ -289,7 +289,7 @@ def test_the_graph_shows_the_contract_and_its_verdicts(till, tmp_path):
     assert (reference.blocking, reference.severity) == (False, dg.AssetCheckSeverity.WARN)
     spec = graph.resolve_asset_graph().get(dg.AssetKey(["raw", "sales"]))
     assert spec.owners == ["team:shop", "ann@shop.org"]
-    assert spec.tags == {"retail": "", "till_3": "", "ops": "dataops"}
+    assert {"retail", "till_3", "ops"} <= spec.tags.keys()
     assert spec.metadata["contract"] == "sales 1.0.0"
     assert spec.metadata["purpose"] == "What was sold."
     schema = spec.metadata["dagster/column_schema"]
