@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import dagster as dg
 
 from ops_platform.automation import SETTLED_TAG
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.deliveries import read_header
 from ops_platform.ingest.expectations import expectations
 from ops_platform.ingest.location import source_location
 from ops_platform.ingest.rules import raw_checks
@@ -44,6 +46,12 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
                 "deliveries",
                 asset=["raw", contract.name],
                 description="No delivery is refused or has vanished.",
+            ),
+            dg.AssetCheckSpec(
+                "columns",
+                asset=["raw", contract.name],
+                description="No delivery has a column that the contract does not name. It stays "
+                "in the delivery, and is taken in once the contract names it.",
             ),
             dg.AssetCheckSpec(
                 "quarantine",
@@ -90,7 +98,11 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
             **{f"deliveries_{s}": intake.count(s) for s in ("taken", "refused", "vanished")},
             "loads": _table(["delivery", "rows", "quarantined"], loads[:400]),
         },
-        check_results=[_deliveries_check(entries), _quarantine_check(held, reasons)],
+        check_results=[
+            _deliveries_check(entries),
+            _columns_check(contract, held),
+            _quarantine_check(held, reasons),
+        ],
     )
 
 
@@ -105,6 +117,21 @@ def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
         passed=not troubled,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"troubled": _table(["delivery", "status", "reason"], troubled[-50:])},
+    )
+
+
+def _columns_check(contract: Contract, held: list[ledger.Entry]) -> dg.AssetCheckResult:
+    unknown = dict[str, str]()
+    for entry in held:
+        # Of objects each may have names of its own, and the contract says which ones are read.
+        if entry.status == "taken" and not contract.is_json:
+            header = read_header(contract, Path(entry.path))
+            unknown |= {name: _name(entry) for name in header if name not in contract.inputs}
+    return dg.AssetCheckResult(
+        check_name="columns",
+        passed=not unknown,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"unknown": _table(["column", "last in"], list(unknown.items()))},
     )
 
 

@@ -19,10 +19,9 @@ DEFAULT_TYPES = {
     "timestamp": "TIMESTAMP",
     "time": "TIME",
 }
-KNOWN_TYPE = re.compile(
-    r"VARCHAR|BIGINT|INTEGER|SMALLINT|DOUBLE|BOOLEAN|DATE|TIMESTAMP|TIME|DECIMAL\(\d+, ?\d+\)"
-)
 _INTEGERS = ("BIGINT", "INTEGER", "SMALLINT")
+TYPES = ("VARCHAR", *_INTEGERS, "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", "TIME", "DECIMAL(p, s)")
+KNOWN_TYPE = re.compile("|".join((*TYPES[:-1], r"DECIMAL\(\d+, ?\d+\)")))
 # The engine's types that hold what each logical type means.
 FITTING = {
     "integer": _INTEGERS,
@@ -60,7 +59,8 @@ def column_faults(
         or not KNOWN_TYPE.fullmatch(kind)
         or engine_fault(engine, f"SELECT NULL::{kind}")
     ):
-        yield (*where, "physicalType"), f"{kind!r} is not a type of the engine"
+        what = f"{kind!r} is not a type of the engine: one of {', '.join(TYPES)} is"
+        yield (*where, "physicalType"), what
         return
     logical = column.get("logicalType", "")
     fitting = FITTING.get(logical, (DEFAULT_TYPES.get(logical, kind),))

@@ -269,6 +269,9 @@ def test_what_is_referred_to_and_not_connected_is_not_judged(till):
 def test_the_graph_shows_the_contract_and_its_verdicts(till, tmp_path):
     till.deliver_items("b")
     till.deliver("a.csv", sale("01"), sale("02", paid="cash"))
+    (tmp_path / "sales" / "b.csv").write_text(
+        ",".join([*COLUMNS, "colour"]) + f"\n1,03,,b,1,cash,{SOLD_AT},red\n", encoding="utf-8"
+    )
     (tmp_path / "clock").write_text(NOW.isoformat(), encoding="utf-8")
     settings = Settings(home=tmp_path / "home", sources=tmp_path, clock=str(tmp_path / "clock"))
     graph = dg.Definitions(
@@ -284,7 +287,10 @@ def test_the_graph_shows_the_contract_and_its_verdicts(till, tmp_path):
         if check.asset_key.path[-1] == "sales"
     }  # fmt: skip
     assert found["contract_key_receipt"].blocking
-    assert {name for name, one in found.items() if not one.passed} == {"reference_sku_to_items"}
+    assert {name for name, one in found.items() if not one.passed} == {
+        "columns", "reference_sku_to_items",
+    }  # fmt: skip
+    assert "| colour | b.csv |" in found["columns"].metadata["unknown"].value
     reference = found["reference_sku_to_items"]
     assert (reference.blocking, reference.severity) == (False, dg.AssetCheckSeverity.WARN)
     spec = graph.resolve_asset_graph().get(dg.AssetKey(["raw", "sales"]))
