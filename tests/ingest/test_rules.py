@@ -270,7 +270,7 @@ def test_the_graph_shows_the_contract_and_its_verdicts(till, tmp_path):
     till.deliver_items("b")
     till.deliver("a.csv", sale("01"), sale("02", paid="cash"))
     (tmp_path / "sales" / "b.csv").write_text(
-        ",".join([*COLUMNS, "colour"]) + f"\n1,03,,b,1,cash,{SOLD_AT},red\n", encoding="utf-8"
+        ",".join([*COLUMNS, "colour"]) + f"\n2,03,,b,1,cash,{SOLD_AT},red\n", encoding="utf-8"
     )
     (tmp_path / "clock").write_text(NOW.isoformat(), encoding="utf-8")
     settings = Settings(home=tmp_path / "home", sources=tmp_path, clock=str(tmp_path / "clock"))

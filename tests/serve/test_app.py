@@ -268,7 +268,7 @@ def test_customers_whose_ids_are_personal_are_asked_for_in_plain_and_logged_as_h
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
         assert done.returncode == 1
         assert done.stderr.startswith("error: ")
