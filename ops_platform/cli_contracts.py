@@ -126,7 +126,10 @@ def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = 
 def _contract(settings: Settings, source: str) -> "Contract":
     from ops_platform.ingest.contract import read_contracts
 
-    contracts = {contract.name: contract for contract in read_contracts(settings.contracts)}
+    contracts = {
+        contract.name: contract
+        for contract in read_contracts(settings.contracts, settings.hash_key)
+    }
     if source not in contracts:
         raise SourceError(f"there is no contract {source!r}: there is {', '.join(contracts)}")
     return contracts[source]

@@ -25,7 +25,9 @@ def status(settings: Settings) -> dict[str, Any]:
     the figures beside the sources are the sums over all of them.
     """
     lake = Lake.at(settings)
-    sources = {c.name: _source(lake, c) for c in read_contracts(settings.contracts)}
+    sources = {
+        c.name: _source(lake, c) for c in read_contracts(settings.contracts, settings.hash_key)
+    }
     pointer = published_or_none(lake)
     totals = {
         key: sum(source[key] for source in sources.values())

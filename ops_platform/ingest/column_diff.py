@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ops_platform.ingest.contract_faults import DEFAULT_TYPES
+from ops_platform.ingest.column_faults import DEFAULT_TYPES
+from ops_platform.ingest.personal import is_personal
 
 Column = dict[str, Any]
 # Each holds every value of those before it, and a query on them goes on as it was.
 WIDER = (("SMALLINT", "INTEGER", "BIGINT"), ("FLOAT", "DOUBLE"))
 DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-PERSONAL = ("personal", "pii")
 # From the least to the most guarded; what is hashed is another matter.
 GUARDED = ("public", "internal", "restricted", "confidential")
 FLOORS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
@@ -141,17 +141,13 @@ def _classification_changes(where: str, old: Column, new: Column) -> Iterator[Ch
     if before == after:
         return
     what = f"classification was {before or 'none'} and is {after or 'none'}"
-    if _is_personal(before) != _is_personal(after):
-        word = "hashed" if _is_personal(after) else "no longer hashed"
+    if is_personal(before) != is_personal(after):
+        word = "hashed" if is_personal(after) else "no longer hashed"
         yield Change(where, f"{what}: values are {word}, so they are others than before", True)
-    elif _is_personal(before):
+    elif is_personal(before):
         yield Change(where, what, False)
     else:
         yield Change(where, what, _guard(after) > _guard(before))
-
-
-def _is_personal(classification: str | None) -> bool:
-    return (classification or "").casefold() in PERSONAL
 
 
 def _guard(classification: str | None) -> int:

@@ -85,7 +85,7 @@ def retry(
         why = rows.unreadable(contract, error, now)
         raise SourceError(
             f"{contract.name}: nothing was retried: "
-            + ("; ".join(f"{path}: {what}" for path, what in why.items()) or str(error.__cause__))
+            + ("; ".join(f"{path}: {what}" for path, what in why.items()) or error.why)
         ) from error
     return [replace(one, problem=problems.get(one.delivery, one.problem)) for one in retried]
 
