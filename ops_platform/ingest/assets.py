@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.location import source_location
@@ -45,6 +46,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         ],
         output_required=True,
     )
+    @told_plainly()
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -145,7 +147,7 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     )
     def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
         lake = Lake.at(settings)
-        with connect(lake, snapshot=catalog.head(lake)) as connection:
+        with told_plainly(), connect(lake, snapshot=catalog.head(lake)) as connection:
             for check in checks:
                 failing = check.failures(connection)
                 yield dg.AssetCheckResult(
