@@ -6,7 +6,7 @@ import time
 
 import dagster as dg
 
-from ops_platform.automation import EVERY_SECONDS
+from ops_platform.automation import EVERY_SECONDS, MAX_RETRIES
 from ops_platform.errors import SourceError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Found, find
@@ -63,7 +63,7 @@ def _request(contract: Contract, state: str) -> dg.RunRequest:
         # The same deliveries are asked for once, also by a tick that is repeated.
         run_key=f"{contract.name}-{state}",
         asset_selection=[dg.AssetKey(["raw", contract.name])],
-        tags={"ops/source": contract.name, "dagster/max_retries": "2"},
+        tags={"ops/source": contract.name, **MAX_RETRIES},
     )
 
 
