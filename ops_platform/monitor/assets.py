@@ -56,18 +56,12 @@ def drift_asset(models: list[str]) -> dg.AssetsDefinition:
         for name in models:
             try:
                 watched.append(watch(lake, registry, name, rule, over))
+                _report_check(context.instance, name, _verdict(lake, registry, name))
             except OpsError as error:
                 # The other models are watched all the same.
                 faults.append(f"{name}: {error}")
                 continue
             context.log.info(f"{name}: {watched[-1].reason}")
-            # The check itself is run only with the model and in the night: till then the graph
-            # would show what it found before these days.
-            context.instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(
-                    dg.AssetKey(["models", name]), CHECK, **_verdict(lake, registry, name)
-                )
-            )
         if faults:
             raise MonitorError("\n".join(faults))
         raised = [alarm for one in watched for alarm in _new_alarms(one)]
@@ -145,6 +139,13 @@ def _verdict(lake: Lake, registry: Registry, name: str) -> dict[str, Any]:
             "watched": bool(champion and _is_watched(lake, name, champion.version)),
         },
     }
+
+
+def _report_check(instance: dg.DagsterInstance, name: str, verdict: dict[str, Any]) -> None:
+    """Have the graph show what the check says now; it is run only with the model and at night."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(dg.AssetKey(["models", name]), CHECK, **verdict)
+    )
 
 
 def _is_watched(lake: Lake, name: str, version: int) -> bool:

@@ -5,6 +5,7 @@ import pytest
 
 from ops_platform.monitor.assets import CHECK, KEY, drift_asset, drift_check
 from ops_platform.monitor.schedules import NIGHTLY, nightly_job
+from ops_platform.serve.assets import RELEASE
 from tests.monitor.conftest import AS_OF, NAME, Home
 
 MODEL = dg.AssetKey(["models", NAME])
@@ -110,6 +111,8 @@ def test_the_check_blocks_nothing_and_the_asset_follows_what_is_published():
     assert asset.asset_deps[KEY] == {dg.AssetKey(["lake", "published_features"])}
     [spec] = drift_check(NAME).check_specs
     assert not spec.blocking
+    # Who the champion is, the release decides.
+    assert {dep.asset_key for dep in spec.additional_deps} == {KEY, RELEASE}
 
 
 def test_the_nightly_run_asks_the_check_though_it_trains_nothing():
