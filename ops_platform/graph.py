@@ -35,17 +35,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
-    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
+    beside = unread(manifest, contracts)
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),
             mart_assets(settings, manifest, contracts),
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
-            published_features(views, beside),
+            published_features(views, [c for contract in beside for c in raw_checks(contract)]),
             *(asset(name) for name in models for asset in (training_set_asset, model_asset)),
             release_asset(),
-            drift_asset(),
+            drift_asset(models),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
@@ -58,9 +58,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             data_automation(),
             retraining_sensor(models),
             failed_run_sensor(),
-            missing_sensor(contracts),
+            missing_sensor(contracts, beside),
         ],
-        schedules=[nightly_schedule(), weekly_schedule()],
+        schedules=[nightly_schedule(), weekly_schedule(models)],
         resources={
             "settings": settings,
             "dbt": dbt_resource(settings),

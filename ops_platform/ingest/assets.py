@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from ops_platform.automation import SETTLED_TAG
+from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import read_header
@@ -61,6 +62,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         ],
         output_required=True,
     )
+    @told_plainly()
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -222,7 +224,7 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     )
     def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
         lake = Lake.at(settings)
-        with connect(lake, snapshot=catalog.head(lake)) as connection:
+        with told_plainly(), connect(lake, snapshot=catalog.head(lake)) as connection:
             for check in blocking:
                 failing = check.failures(connection)
                 yield dg.AssetCheckResult(

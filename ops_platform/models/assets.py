@@ -4,6 +4,7 @@ import dagster as dg
 
 from ops_platform.automation import CAUSE_TAG
 from ops_platform.errors import TrainingError
+from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.features.view import find_views
 from ops_platform.lake.check import check
@@ -31,6 +32,7 @@ def training_set_asset(name: str) -> dg.AssetsDefinition:
         description="The exact rows of the next version: read from the published snapshot as of "
         "a day, and known by their digest. The lake is checked first.",
     )
+    @told_plainly()
     def training_set(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         faults = check(lake)
@@ -73,6 +75,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
             )
         ],
     )
+    @told_plainly()
     def model(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
