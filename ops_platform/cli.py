@@ -46,7 +46,7 @@ def status(as_json: Json = False) -> None:
     table = Table("source", "deliveries", "delivered", "raw", "quarantined", "troubled")
     for name, source in state["sources"].items():
         table.add_row(
-            name,
+            name if source["connected"] else f"{name} (not connected)",
             *(f"{source[key]:,}" for key in ("deliveries", "rows_delivered", "rows_raw")),
             f"{source['rows_quarantined']:,}",
             str(len(source["troubled"])),

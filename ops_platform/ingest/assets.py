@@ -16,8 +16,6 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.settings import Settings
 
-TROUBLED = ("refused", "vanished")
-
 
 def raw_asset(contract: Contract) -> dg.AssetsDefinition:
     """The asset `raw/<source>`: its deliveries taken in under the contract."""
@@ -36,7 +34,8 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "deliveries",
                 asset=["raw", contract.name],
-                description="No delivery is refused or has vanished.",
+                description="No delivery is refused, has vanished or has columns that the "
+                "contract does not name.",
             ),
             dg.AssetCheckSpec(
                 "quarantine",
@@ -60,12 +59,14 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         for entry in intake.changed:
             if entry.status == "refused":
                 context.log.warning(f"refused {entry.path}: {entry.reason}")
-        return _report(lake, contract, intake)
+        return _report(lake, contract, intake, is_connected=location is not None)
 
     return raw
 
 
-def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def _report(
+    lake: Lake, contract: Contract, intake: Intake, *, is_connected: bool
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with connect(lake) as connection:
         entries = ledger.read(connection, contract.name)
         reasons = connection.execute(
@@ -77,6 +78,7 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
     loads = [[_name(e), e.rows_raw, e.rows_quarantined] for e in held if e.number in new]
     return dg.MaterializeResult(
         metadata={
+            "connected": "yes" if is_connected else "not connected",
             "dagster/row_count": sum(entry.rows_raw for entry in held),
             "rows_quarantined": sum(entry.rows_quarantined for entry in held),
             "deliveries": len(held),
@@ -92,7 +94,11 @@ def _name(entry: ledger.Entry) -> str:
 
 
 def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
-    troubled = [[e.path, e.status, e.reason or ""] for e in entries if e.status in TROUBLED]
+    troubled = [
+        [entry.path, entry.status, entry.trouble]
+        for entry in entries
+        if entry.trouble is not None and entry.status != "duplicate"
+    ]
     return dg.AssetCheckResult(
         check_name="deliveries",
         passed=not troubled,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -15,13 +16,19 @@ from ops_platform.ingest.contract_faults import (
     DEFAULT_TYPES,
     DELIMITERS,
     JSON_LINES,
+    SQL,
     SUFFIX,
     UNITS,
     described,
     faults_of,
+    names_of,
     owner_of,
 )
 from ops_platform.ingest.sql import quoted
+
+# What the types of numbers differ in that may become wider: the whole ones, and those with a scale.
+WIDTHS = re.compile(r"BIGINT|INTEGER|SMALLINT|(?<=DECIMAL)\(.*\)")
+HALF = 32
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,10 @@ class Contract:
     `event_time` is the column that says when a row happened, and its newest value may be as old as
     `freshness`.
 
-    `delimiter` stands between the fields of a delivery; where that is JSON lines, between those of
-    the plain copy that is made of it.
+    `format` is what its deliveries are: csv (tab-separated too), json, parquet or sql. `delimiter`
+    stands between the fields of a delivery; where that is JSON lines or the extract of a table,
+    between those of the plain copy that is made of it. `names` are those of the columns of a file
+    without a header, in their order; `table` is that of the database.
     """
 
     name: str
@@ -64,12 +73,14 @@ class Contract:
     columns: tuple[Column, ...]
     event_time: str | None
     freshness: timedelta | None = None
-    is_json: bool = False
+    format: str = "csv"
+    names: tuple[str, ...] = ()
+    table: str = ""
 
     @property
-    def format(self) -> str:
-        """What its deliveries are, in a word."""
-        return JSON_LINES if self.is_json else "csv"
+    def is_json(self) -> bool:
+        """Whether its deliveries are JSON lines."""
+        return self.format == JSON_LINES
 
     @property
     def required_inputs(self) -> list[str]:
@@ -84,10 +95,23 @@ class Contract:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that decides what becomes of a record; words of description do not."""
-        decides = [replace(column, description="") for column in self.columns]
-        shape = (JSON_LINES,) if self.is_json else (self.delimiter,)
-        return hashlib.sha256(repr((*shape, decides, self.event_time)).encode()).hexdigest()
+        """A digest of all that decides what becomes of a record; words of description do not.
+
+        Its first half is of all but how wide the numbers are, its second half of that.
+        """
+        decides = [
+            replace(column, description="", type=WIDTHS.sub("number", column.type))
+            for column in self.columns
+        ]
+        text = self.format in DELIMITERS
+        shape = (self.delimiter, *self.names) if text else (self.format, self.table)
+        halves = (*shape, decides, self.event_time), [column.type for column in self.columns]
+        return "".join(hashlib.sha256(repr(half).encode()).hexdigest()[:HALF] for half in halves)
+
+
+def same_but_for_widths(one: str, other: str) -> bool:
+    """Whether the contracts with these digests differ at most in how wide their numbers are."""
+    return one[:HALF] == other[:HALF]
 
 
 def read_contracts(folder: Path) -> list[Contract]:
@@ -132,9 +156,11 @@ def _plain(document: OpenDataContractStandard, owner: str) -> Contract:
         version=str(document.version),
         owner=owner,
         description=table.description or "",
-        location=str(server.path),
+        location=str(server.database if server.format == SQL else server.path),
         delimiter=DELIMITERS.get(str(server.format), ","),
-        is_json=server.format == JSON_LINES,
+        format=str(server.format),
+        names=tuple(names_of(server.model_dump())),
+        table=str(table.physicalName or ""),
         columns=tuple(_column(column) for column in table.properties or []),
         event_time=str(freshness[0].element).split(".")[-1] if freshness else None,
         freshness=timedelta(**{UNITS[str(freshness[0].unit)]: float(freshness[0].value)})

@@ -137,7 +137,7 @@ FAULTS = {
         "apiVersion", "servers", "one server is needed",
     ),
     "a format that can't be read": (
-        "format: tsv", "format: parquet", "- server: files", "servers[0]", "format one of csv, tsv",
+        "format: tsv", "format: avro", "- server: files", "servers[0]", "format one of csv, tsv",
     ),
     "a type that the engine has not": (
         "DECIMAL(9, 2)", "MONEY", "MONEY", "schema[0].properties[3].physicalType", "'MONEY' is not a type",
