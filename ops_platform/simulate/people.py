@@ -26,7 +26,7 @@ FIRST_NAMES = (
 )
 LAST_NAMES = ("Abbott", "Baker", "Cole", "Dunn", "Ellis", "Frost", "Gray", "Hale", "Iyer", "Jones")
 LONGEST_KNOWN = 900  # days before the shop's start
-CHANGE_OF_MIND = 300  # days until a customer orders or cancels the newsletter, on average
+CHANGE_OF_MIND = 120  # days until a customer orders or cancels the newsletter, on average
 
 # What a customer is spoilt with: each breaks the customers' contract in a way of its own.
 FAULTS = (("customer_id", ""), ("joined_on", "31/02/2024"), ("newsletter", "perhaps"))
