@@ -226,6 +226,20 @@ def demo() -> None:
 
 
 @app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A folder a source is made in it: OPS_SOURCES.")],
+    days: Annotated[int, typer.Option(min=1, help="Calendar days from 2024-01-01 on.")] = 120,
+) -> None:
+    """Write what a shop's systems deliver: orders, products, customers and events."""
+    from ops_platform.simulate.deliveries import write_sources
+    from ops_platform.simulate.shop import Shop
+
+    with working("simulating a shop") as settings:
+        paths = write_sources(Shop(seed=settings.seed, days=days), folder)
+    console.print(f"{len(paths)} files in {escape(str(folder))}", soft_wrap=True)
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Of Dagster's web server.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="Of MLflow's UI.")] = 5000,
