@@ -18,7 +18,7 @@ MADE = ("model.", "snapshot.")
 def column_lineage(
     manifest: Mapping[str, Any], raw_columns: Mapping[str, Sequence[str]]
 ) -> dict[str, Lineage]:
-    """For each model or snapshot, by unique id: its columns, and (parent's unique id, column) of each.
+    """For each model or snapshot (by unique id): its columns and the (parent's id, column) of each.
 
     `raw_columns` names the columns of each source table. A model whose SQL sqlglot can't resolve
     has an empty lineage, and its columns are those that its YAML documents. Raises OpsError when
