@@ -57,7 +57,8 @@ def test_one_contract_brings_another_shop_to_recommendations(tmp_path):
     shutil.copytree(PROJECT / "contracts", tmp_path / "contracts")
     copy, run = blocks("sh")
     (contract,) = blocks("yaml")
-    environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(PROJECT)}
+    own = {"PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
+    environment = {**os.environ, **TELEMETRY_OFF, **own}
 
     def shell(script: str) -> str:
         done = subprocess.run(
