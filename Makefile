@@ -20,11 +20,12 @@ demo: .venv/ready ## the simulated shop through the whole graph to a champion
 test: .venv/ready ## every test
 	$(BIN)/python -m pytest
 
-check: .venv/ready ## style, types, order of imports, dbt parse, lock freshness
+check: .venv/ready ## style, types, order of imports, contracts, dbt parse, lock freshness
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/ops contract check contracts
 	$(BIN)/dbt --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
 		--target-path $(CURDIR)/.venv/dbt --log-path $(CURDIR)/.venv/dbt
 	$(BIN)/dagster definitions validate -w workspace.yaml

@@ -6,6 +6,8 @@ import duckdb
 
 from ops_platform.errors import RegistryError
 from ops_platform.features.build import published_with_features
+from ops_platform.ingest.contract import customer_key, read_contracts
+from ops_platform.ingest.personal import hashed
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names as models
@@ -74,6 +76,17 @@ def _bought(
         """,
         [customer, k],
     ).fetchall()
+
+
+def as_stored(settings: Settings, customer: str) -> str:
+    """The customer's id as the lake knows it: hashed, where a contract says that ids are personal.
+
+    Raises HashKeyError where they are and the key is not set.
+    """
+    contracts = read_contracts(settings.contracts, settings.hash_key)
+    if customer_key(contracts) is None or settings.hash_key is None:
+        return customer
+    return hashed(settings.hash_key, customer)
 
 
 def frequent_customers(settings: Settings, count: int) -> list[str]:

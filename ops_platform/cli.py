@@ -9,8 +9,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.errors import LakeError
-from ops_platform.prompt import console, errors, plain_errors, print_json, sign_of_life, working
+from ops_platform.prompt import (
+    Json,
+    console,
+    errors,
+    plain_errors,
+    print_json,
+    sign_of_life,
+    working,
+)
 
 app = typer.Typer(
     name="ops",
@@ -20,14 +29,16 @@ app = typer.Typer(
 )
 lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no_args_is_help=True)
 app.add_typer(lake_app, name="lake")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(contract_app, name="contract")
+check_app = typer.Typer(help="Look for what must not be there.", no_args_is_help=True)
+app.add_typer(check_app, name="check")
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {
     *("run", "build", "seed", "snapshot", "test", "run-operation", "clone", "retry"),
     *("show", "compile", "docs"),
 }
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
@@ -85,7 +96,7 @@ def ingest(as_json: Json = False) -> None:
     from ops_platform.lake.location import Lake
 
     with working("taking deliveries in") as settings:
-        contracts = read_contracts(settings.contracts)
+        contracts = read_contracts(settings.contracts, settings.hash_key)
         require_known_sources(settings, contracts)
         report = {
             contract.name: take_in(
@@ -124,10 +135,12 @@ def recommend(
     """The champion's recommendations for a customer, beside what the customer bought."""
     if (customer is None) == (examples == 0):
         raise typer.BadParameter("name a customer, or ask for --examples N")
-    from ops_platform.advice import advise, frequent_customers
+    from ops_platform.advice import advise, as_stored, frequent_customers
 
     with working("asking the champion") as settings:
-        customers = [customer] if customer else frequent_customers(settings, examples)
+        customers = (
+            [as_stored(settings, customer)] if customer else frequent_customers(settings, examples)
+        )
         advices = advise(settings, model, customers, k)
     if as_json:
         print_json([asdict(advice) for advice in advices])
@@ -195,6 +208,7 @@ def ci_slim() -> None:
 @app.command()
 def demo() -> None:
     """The loop on a simulated shop: a champion serves, taste shifts, an alarm retrains it."""
+    from ops_platform.demo import HASH_KEY as DEMO_KEY
     from ops_platform.demo import play, summary
 
     began = time.monotonic()
@@ -221,7 +235,8 @@ def demo() -> None:
         "Look around: [bold]make ui[/] shows the graph, the sensors' ticks and the versions; "
         "[bold].venv/bin/ops status[/] and [bold].venv/bin/ops recommend --examples 3[/] answer "
         "at the prompt. The shop's clock stands still in "
-        f"{escape(str(settings.clock))}: OPS_CLOCK."
+        f"{escape(str(settings.clock))}: OPS_CLOCK. Personal data was hashed with the demo's own "
+        f"OPS_HASH_KEY={DEMO_KEY}."
     )
 
 
@@ -265,6 +280,27 @@ def serve(
 
     with plain_errors() as settings:
         run(settings, model, port, lambda text: errors.print(escape(text)))
+
+
+@check_app.command("pii")
+def check_pii(
+    sample: Annotated[Path, typer.Option(help="A file of plain values, one a line.")],
+    as_json: Json = False,
+) -> None:
+    """Whether a plain value of the sample stands anywhere in the platform's own state."""
+    from ops_platform.ingest.pii import read_sample, scan
+
+    with working("reading all that is kept") as settings:
+        report = scan(settings, read_sample(sample))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        for one in report.found:
+            errors.print(f"[red]line {one.line} of the sample is in {escape(one.place)}[/]")
+        for place in report.not_read:
+            errors.print(f"not read: {escape(place)}")
+        console.print(f"{len(report.found)} places hold a plain value; {report.files} files read")
+    raise typer.Exit(1 if report.found else 0)
 
 
 @lake_app.command("check")

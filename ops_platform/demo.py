@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from ops_platform.advice import frequent_customers
 from ops_platform.errors import OpsError
 from ops_platform.ingest import ledger
@@ -25,6 +27,8 @@ MARK = "demo"
 HISTORY_DAYS, QUIET_DAYS, STEP_DAYS, MOST_STEPS = 150, 8, 5, 4
 SHOP = Shop(seed=0, start=date(2024, 1, 1), customers=400, products=300)
 STRENGTH = 0.5
+# Of simulated customers, so it may be known; a platform of your own has a secret of its own.
+HASH_KEY = "the-key-of-the-demo"
 Say = Callable[[str], object]
 
 
@@ -104,6 +108,7 @@ def _fresh(home: Path) -> Settings:
         clock=str(home / "clock"),
         source={source: str(folder) for source, folder in folders.items()},
         settle_seconds=1,
+        hash_key=SecretStr(HASH_KEY),
     )
 
 

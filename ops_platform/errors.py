@@ -9,6 +9,10 @@ class ContractError(OpsError):
     """A contract does not follow the standard, or names what does not exist."""
 
 
+class HashKeyError(OpsError):
+    """Personal data needs the platform's secret key, which is missing or another one."""
+
+
 class SourceError(OpsError):
     """A source's location can't be used at all."""
 

@@ -31,7 +31,7 @@ from ops_platform.transform.resources import dbt_resource
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The graph that these settings describe; raises OpsError when a contract or the dbt project
     has a fault, before anything runs."""
-    contracts, models = read_contracts(settings.contracts), names()
+    contracts, models = read_contracts(settings.contracts, settings.hash_key), names()
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ops_platform.errors import OpsError
@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     alarm_policy: str = Field("cusum", description="The file of monitor/policies/ that decides.")
     alarm_bound: float = Field(6.0, gt=0, description="The policy's bound, beyond which it alarms.")
 
+    hash_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="The secret by which personal data is hashed on entry; kept for good.",
+    )
     served_seconds: float = Field(
         60, gt=0, description="The log of what was served is a delivery every so many seconds."
     )
@@ -179,7 +184,7 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process what this one was given."""
         given = {
-            f"OPS_{name.upper()}": str(getattr(self, name))
+            f"OPS_{name.upper()}": _as_text(getattr(self, name))
             for name in self.model_fields_set - {"source"}
             if getattr(self, name) is not None
         }
@@ -196,6 +201,10 @@ class Settings(BaseSettings):
                 f"OPS_CLOCK={self.clock} must be 'system' or a file with one ISO time: {error}"
             ) from error
         return read if read.tzinfo is None else read.astimezone(UTC).replace(tzinfo=None)
+
+
+def _as_text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def telemetry_off() -> None:

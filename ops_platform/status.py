@@ -31,7 +31,7 @@ def status(settings: Settings) -> dict[str, Any]:
             "connected": connected_to(settings, contract) is not None,
             **_source(lake, contract),
         }
-        for contract in read_contracts(settings.contracts)
+        for contract in read_contracts(settings.contracts, settings.hash_key)
     }
     pointer = published_or_none(lake)
     totals = {

@@ -1,5 +1,6 @@
 """The door of ingest: each contract's raw table as an asset, its rules as asset checks."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -7,14 +8,18 @@ import dagster as dg
 from ops_platform.automation import SETTLED_TAG
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.expectations import expectations
 from ops_platform.ingest.location import source_location
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.take_in import Intake, take_in
+from ops_platform.ingest.typed_read import rules
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.settings import Settings
+
+TROUBLED = ("refused", "vanished")
 
 
 def raw_asset(contract: Contract) -> dg.AssetsDefinition:
@@ -24,18 +29,27 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         key=["raw", contract.name],
         group_name="ingest",
         description=contract.description,
-        owners=[f"team:{contract.owner}"],
+        owners=_owners(contract),
         kinds={"duckdb", contract.format},
-        tags={"ops": "dataops"},
+        tags={**_tags(contract.document.tags or []), "ops": "dataops"},
         pool=POOL,
         code_version=contract.version,
-        metadata={"dagster/column_schema": _column_schema(contract)},
+        metadata={
+            "dagster/column_schema": _column_schema(contract),
+            "contract": f"{contract.name} {contract.version}",
+            **_told(contract),
+        },
         check_specs=[
             dg.AssetCheckSpec(
                 "deliveries",
                 asset=["raw", contract.name],
-                description="No delivery is refused, has vanished or has columns that the "
-                "contract does not name.",
+                description="No delivery is refused or has vanished.",
+            ),
+            dg.AssetCheckSpec(
+                "columns",
+                asset=["raw", contract.name],
+                description="No delivery has a column that the contract does not name. It stays "
+                "in the delivery, and is taken in once the contract names it.",
             ),
             dg.AssetCheckSpec(
                 "quarantine",
@@ -85,7 +99,11 @@ def _report(
             **{f"deliveries_{s}": intake.count(s) for s in ("taken", "refused", "vanished")},
             "loads": _table(["delivery", "rows", "quarantined"], loads[:400]),
         },
-        check_results=[_deliveries_check(entries), _quarantine_check(held, reasons)],
+        check_results=[
+            _deliveries_check(entries),
+            _columns_check(held),
+            _quarantine_check(held, reasons),
+        ],
     )
 
 
@@ -94,16 +112,27 @@ def _name(entry: ledger.Entry) -> str:
 
 
 def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
-    troubled = [
-        [entry.path, entry.status, entry.trouble]
-        for entry in entries
-        if entry.trouble is not None and entry.status != "duplicate"
-    ]
+    troubled = [[e.path, e.status, e.reason or ""] for e in entries if e.status in TROUBLED]
     return dg.AssetCheckResult(
         check_name="deliveries",
         passed=not troubled,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"troubled": _table(["delivery", "status", "reason"], troubled[-50:])},
+    )
+
+
+def _columns_check(held: list[ledger.Entry]) -> dg.AssetCheckResult:
+    unnamed = {
+        name: _name(entry)
+        for entry in held
+        if entry.status == "taken" and entry.unnamed
+        for name in entry.unnamed.split(", ")
+    }
+    return dg.AssetCheckResult(
+        check_name="columns",
+        passed=not unnamed,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"unknown": _table(["column", "last in"], list(unnamed.items()))},
     )
 
 
@@ -126,43 +155,93 @@ def _table(header: list[str], rows: Sequence[Sequence[object]]) -> dg.MarkdownMe
     )
 
 
+def _owners(contract: Contract) -> list[str]:
+    """The team, and of its members those whom the graph can name, by their addresses."""
+    team = contract.document.team
+    members = team if isinstance(team, list) else (team and team.members) or []
+    return [f"team:{contract.owner}"] + [
+        str(one.username) for one in members if "@" in str(one.username) and not one.dateOut
+    ]
+
+
+def _tags(words: Sequence[str]) -> dict[str, str]:
+    """Words of a contract as the graph takes them."""
+    return {re.sub(r"[^\w.-]+", "_", word, flags=re.ASCII)[:63]: "" for word in words}
+
+
+def _told(contract: Contract) -> dict[str, str]:
+    """What the contract tells people of its source."""
+    document, told = contract.document, contract.document.description
+    words = {
+        "status": document.status,
+        "domain": document.domain,
+        "purpose": told and told.purpose,
+        "usage": told and told.usage,
+        "limitations": told and told.limitations,
+    }
+    return {name: text for name, text in words.items() if text}
+
+
 def _column_schema(contract: Contract) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
-                column.type,
+                column.stored_type,
                 description=column.description,
-                constraints=dg.TableColumnConstraints(nullable=not column.required),
+                constraints=dg.TableColumnConstraints(
+                    nullable=not column.required,
+                    unique=(column.name,) in contract.keys,
+                    other=[fault.reason.removeprefix(f"{column.name}: ") for fault in broken],
+                ),
+                tags=_tags(column.tags)
+                | ({"classification": column.classification} if column.classification else {}),
             )
-            for column in contract.columns
+            for column, broken in zip(contract.columns, rules(contract).values(), strict=True)
         ]
         + [dg.TableColumn("_delivery", "VARCHAR", description="SHA-256 of the row's delivery.")]
     )
 
 
 def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
-    """Every rule of the contract as a blocking asset check of the raw table."""
+    """Every rule of the contract as an asset check of the raw table.
+
+    What breaks the schema blocks; quality, references, freshness and latency warn.
+    """
     key = dg.AssetKey(["raw", contract.name])
-    checks = raw_checks(contract)
+    blocking, warning = raw_checks(contract), expectations(contract)
 
     @dg.multi_asset_check(
         name=f"{contract.name}_contract",
         specs=[
-            dg.AssetCheckSpec(c.name, asset=key, blocking=True, description=c.description)
-            for c in checks
+            *(
+                dg.AssetCheckSpec(c.name, asset=key, blocking=True, description=c.description)
+                for c in blocking
+            ),
+            *(dg.AssetCheckSpec(w.name, asset=key, description=w.description) for w in warning),
         ],
     )
     def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
         lake = Lake.at(settings)
         with connect(lake, snapshot=catalog.head(lake)) as connection:
-            for check in checks:
+            for check in blocking:
                 failing = check.failures(connection)
                 yield dg.AssetCheckResult(
                     asset_key=key,
                     check_name=check.name,
                     passed=failing == 0,
                     metadata={"failing_rows": failing},
+                )
+            for one in warning:
+                finding = one.judge(connection, settings.now())
+                yield dg.AssetCheckResult(
+                    asset_key=key,
+                    check_name=one.name,
+                    passed=finding.holds,
+                    severity=dg.AssetCheckSeverity.ERROR
+                    if one.severity == "error"
+                    else dg.AssetCheckSeverity.WARN,
+                    metadata=finding.found,
                 )
 
     return contract_holds

@@ -2,43 +2,38 @@
 
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import jsonschema
 import yaml
 
-from ops_platform.ingest.sql import literal, quoted
-
-DEFAULT_TYPES = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP",
-    "time": "TIME",
-}
-KNOWN_TYPE = re.compile(
-    r"VARCHAR|BIGINT|INTEGER|SMALLINT|DOUBLE|BOOLEAN|DATE|TIMESTAMP|TIME|DECIMAL\(\d+, ?\d+\)"
+from ops_platform.ingest.column_faults import (
+    Faults,
+    Where,
+    column_faults,
+    kind_of,
+    sharing_faults,
 )
+from ops_platform.ingest.contract_rules import rule_faults
+from ops_platform.ingest.personal import is_personal
+
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-# Of what the standard lets a contract say of a value; a promise that nobody keeps is refused.
-CHECKED = ("minimum", "maximum", "pattern", "defaultTimezone")
-TEXTS = ("pattern", "defaultTimezone")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 JSON_LINES, PARQUET, SQL = "json", "parquet", "sql"
 FORMATS = (*DELIMITERS, JSON_LINES, PARQUET)
 # The server's own property that names the columns of a file without a header.
 NAMES = "columns"
-UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+UNITS = {
+    **dict.fromkeys(("d", "day", "days"), "days"),
+    **dict.fromkeys(("h", "hour", "hours"), "hours"),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), "minutes"),
+}
+LEVELS = ("freshness", "latency")
 SUFFIX = ".odcs.yaml"
-Where = tuple[str | int, ...]
 
 
 def faults_of(document: Any, path: Path) -> list[tuple[Where, str]]:
@@ -58,7 +53,7 @@ def _validator() -> Any:
     return jsonschema.validators.validator_for(schema)(schema)
 
 
-def _standard_faults(document: Any) -> Iterator[tuple[Where, str]]:
+def _standard_faults(document: Any) -> Faults:
     for error in sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path))):
         # Of alternatives (anyOf, oneOf) the deepest fault is the one that the author made.
         best = jsonschema.exceptions.best_match([error])
@@ -71,7 +66,7 @@ def _standard_faults(document: Any) -> Iterator[tuple[Where, str]]:
             yield where, best.message
 
 
-def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Where, str]]:
+def _platform_faults(document: dict[str, Any], path: Path) -> Faults:
     """What the standard allows and this platform can't use."""
     expected = path.name.removesuffix(SUFFIX)
     if document.get("name") != expected:
@@ -97,14 +92,47 @@ def _platform_faults(document: dict[str, Any], path: Path) -> Iterator[tuple[Whe
             where: Where = ("schema", 0, "properties", index)
             if column["name"].casefold() in {"_delivery", *map(str.casefold, kinds)}:
                 yield (*where, "name"), f"{column['name']!r} is taken already"
-            kinds[column["name"]] = _kind(column)
-            yield from _column_faults(engine, column, where)
+            kinds[column["name"]] = kind_of(column)
+            yield from column_faults(engine, column, where)
+        yield from rule_faults(engine, schema[0])
+    yield from sharing_faults(properties, ("schema", 0, "properties"))
+    times = {
+        column["name"]
+        for column in properties
+        if kinds[column["name"]] in ("DATE", "TIMESTAMP")
+        and not is_personal(column.get("classification"))
+    }
+    yield from _level_faults(document, times)
+
+
+def _level_faults(document: dict[str, Any], times: set[str]) -> Faults:
+    elements, said = set[str](), set[str]()
+    if "slaDefaultElement" in document:
+        yield ("slaDefaultElement",), "the standard drops it: write element beside each property"
     for index, level in enumerate(document.get("slaProperties") or []):
-        if level["property"] == "freshness":
-            yield from _freshness_faults(level, kinds, ("slaProperties", index))
+        where: Where = ("slaProperties", index)
+        if level["property"] not in LEVELS or level["property"] in said:
+            what = f"this platform does not check it; it checks {' and '.join(LEVELS)}, each once"
+            yield (*where, "property"), what
+            continue
+        said.add(level["property"])
+        element = str(level.get("element", "")).split(".")[-1]
+        elements.add(element)
+        if element not in times:
+            what = f"must name a column of type DATE or TIMESTAMP, {element!r} is none"
+            yield (*where, "element"), what
+        elif len(elements) > 1:
+            yield (*where, "element"), f"must be one column, not {' and '.join(sorted(elements))}"
+        if not isinstance(level.get("value"), int | float):
+            yield (*where, "value"), f"must be a number, not {level.get('value')!r}"
+        if level.get("unit") not in UNITS:
+            yield (*where, "unit"), f"must be one of {', '.join(UNITS)}, not {level.get('unit')!r}"
+        for name in ("schedule", "scheduler"):
+            if name in level:
+                yield (*where, name), "not followed: it is checked whenever the graph runs"
 
 
-def _server_faults(server: dict[str, Any], table: dict[str, Any]) -> Iterator[tuple[Where, str]]:
+def _server_faults(server: dict[str, Any], table: dict[str, Any]) -> Faults:
     kind, written, names = server.get("type"), server.get("format"), names_of(server)
     if (kind, written) == ("custom", SQL):
         if not server.get("database"):
@@ -138,77 +166,6 @@ def names_of(server: dict[str, Any]) -> list[str]:
             value = custom["value"]
             return list(map(str, value)) if isinstance(value, list) else [str(value)]
     return []
-
-
-def _freshness_faults(
-    level: dict[str, Any], kinds: dict[str, str | None], where: Where
-) -> Iterator[tuple[Where, str]]:
-    element = str(level.get("element", "")).split(".")[-1]
-    if kinds.get(element) not in ("DATE", "TIMESTAMP"):
-        what = f"must name a column of type DATE or TIMESTAMP, {element!r} is none"
-        yield (*where, "element"), what
-    if not isinstance(level.get("value"), int | float):
-        yield (*where, "value"), f"must be a number, not {level.get('value')!r}"
-    if level.get("unit") not in UNITS:
-        yield (*where, "unit"), f"must be one of {', '.join(UNITS)}, not {level.get('unit')!r}"
-
-
-def _kind(column: dict[str, Any]) -> str | None:
-    return column.get("physicalType") or DEFAULT_TYPES.get(column.get("logicalType", ""))
-
-
-def _column_faults(
-    engine: duckdb.DuckDBPyConnection, column: dict[str, Any], where: Where
-) -> Iterator[tuple[Where, str]]:
-    kind = _kind(column)
-    if (
-        kind is None
-        or not KNOWN_TYPE.fullmatch(kind)
-        or _engine_fault(engine, f"SELECT NULL::{kind}")
-    ):
-        yield (*where, "physicalType"), f"{kind!r} is not a type of the engine"
-    inputs, logic = column.get("transformSourceObjects") or [column["name"]], "transformLogic"
-    if len(inputs) != 1 and not column.get(logic):
-        yield (*where, logic), "needed to make one value from several source columns"
-    elif column.get(logic):
-        names = ", ".join(f"NULL::VARCHAR AS {quoted(name)}" for name in inputs)
-        fault = _engine_fault(engine, f"SELECT ({column[logic]})::VARCHAR FROM (SELECT {names})")
-        if fault:
-            yield (*where, logic), f"the engine can't run it: {fault}"
-    options = column.get("logicalTypeOptions") or {}
-    for name, value in options.items():
-        here = (*where, "logicalTypeOptions", name)
-        if name not in CHECKED:
-            yield here, f"this platform does not check it; it checks {', '.join(CHECKED)}"
-        elif name not in TEXTS and not isinstance(value, int | float):
-            yield here, f"must be a number, not {value!r}"
-    if "defaultTimezone" in options and not _is_timezone(str(options["defaultTimezone"])):
-        yield (*where, "logicalTypeOptions", "defaultTimezone"), "no such time zone is known"
-    if column.get("classification"):
-        yield (
-            (*where, "classification"),
-            "personal data is not hashed on entry yet, so no column may be classified",
-        )
-    if "pattern" in options:
-        fault = _engine_fault(engine, f"SELECT regexp_matches('', {literal(options['pattern'])})")
-        if fault:
-            yield (*where, "logicalTypeOptions", "pattern"), f"no regular expression: {fault}"
-
-
-def _is_timezone(name: str) -> bool:
-    try:
-        return bool(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, ValueError):
-        return False
-
-
-def _engine_fault(engine: duckdb.DuckDBPyConnection, query: str) -> str | None:
-    """Why the engine refuses a query, in a line, or None when it runs."""
-    try:
-        engine.execute(query)
-    except duckdb.Error as error:
-        return str(error).splitlines()[0]
-    return None
 
 
 def owner_of(team: Any) -> str:

@@ -205,16 +205,18 @@ def _unusable(contract: Contract, header: tuple[str, ...], size: int) -> str | N
     if not header:
         return "the first line is no header"
     missing = [name for name in contract.inputs if name not in header]
+    # Where the header is left out its place is taken by a row, and that may hold personal data.
+    told = f"{len(header)} columns" if contract.personal_columns else ", ".join(header)[:300]
     if missing and len(header) == 1:
         return (
-            f"the header is one column, {header[0][:80]!r}: is the delimiter "
+            f"the header is one column, {told[:80]!r}: is the delimiter "
             f"{contract.delimiter!r}, as the contract says?"
         )
     if missing:
         what = "table" if contract.format == SQL else "header"
-        return f"missing column {', '.join(missing)}; the {what} has {', '.join(header)[:300]}"
+        return f"missing column {', '.join(missing)}; the {what} has {told}"
     if len({name.casefold() for name in header}) < len(header):
-        return f"the header names a column twice: {', '.join(header)[:300]}"
+        return f"the header names a column twice: {told}"
     if "" in header:
         return f"column {header.index('') + 1} of the header has no name"
     return None

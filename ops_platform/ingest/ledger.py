@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
+from pathlib import PurePath
 
 import duckdb
 
+from ops_platform.errors import SourceError
 from ops_platform.lake.check import LEDGER, tables
 
 HELD = ("taken", "vanished")
@@ -153,3 +155,21 @@ def current(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Each path's newest entry that has not ended."""
     ordered = sorted(entries, key=lambda entry: entry.number)
     return {entry.path: entry for entry in ordered if entry.status not in ENDED}
+
+
+def named(entries: list[Entry], delivery: str) -> list[Entry]:
+    """Those that a person means by `delivery`: a path, a file's name, or how a SHA-256 begins.
+
+    Raises SourceError when there is none.
+    """
+    found = [
+        entry
+        for entry in entries
+        if delivery in (entry.path, PurePath(entry.path).name) or entry.sha256.startswith(delivery)
+    ]
+    if not found:
+        raise SourceError(
+            f"no delivery {delivery!r} has rows in the lake: name it by its path, its file's name "
+            "or the first letters of its SHA-256, as `ops quarantine list` shows them"
+        )
+    return found

@@ -9,6 +9,7 @@ import duckdb
 
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import read
+from ops_platform.ingest.personal import hashed
 
 COLUMNS = "_delivery VARCHAR, line BIGINT, reasons VARCHAR[], record VARCHAR"
 
@@ -75,6 +76,33 @@ def insert(
             [delivery[one.path] for one in bad],
             [one.line for one in bad],
             [list(one.reasons) for one in bad],
-            [one.record and json.dumps(one.record, ensure_ascii=False) for one in bad],
+            [
+                one.record and json.dumps(_without_personal(contract, one), ensure_ascii=False)
+                for one in bad
+            ],
         ],
     )
+
+
+def _without_personal(contract: Contract, bad: BadRecord) -> dict[str, str | None]:
+    """The texts of a record; where a contract classifies, hashed or left out as that demands.
+
+    Hashed is what a personal column is made from, and what is at fault, for it may be such a value
+    in the wrong place. What the contract does not read may be anything, and is left out.
+    """
+    record = bad.record or {}
+    if not contract.personal_columns:
+        return record
+    faulty = {reason.split(":")[0] for reason in bad.reasons}
+    hidden = {
+        name
+        for column in contract.columns
+        if column.is_personal or column.name in faulty
+        for name in column.inputs
+    }
+    key = contract.require_key()
+    return {
+        name: hashed(key, text) if text and name in hidden else text
+        for name, text in record.items()
+        if name in contract.inputs
+    }

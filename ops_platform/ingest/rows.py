@@ -12,15 +12,16 @@ from pathlib import Path
 import duckdb
 
 from ops_platform.errors import ContractError
-from ops_platform.ingest import ledger, quarantine, records
+from ops_platform.ingest import keys, ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, read
+from ops_platform.ingest.keyed_hash import key_in_session
 from ops_platform.ingest.sql import literal, quoted
 from ops_platform.ingest.typed_read import (
     FILE,
     read_text,
     reasons,
-    typed,
+    stored,
     typed_rows,
 )
 from ops_platform.lake.check import LEDGER, tables
@@ -32,10 +33,10 @@ WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 class UnreadableError(Exception):
     """The engine failed on one of these files, and the transaction with it."""
 
-    def __init__(self, contents: dict[Path, Content]) -> None:
-        """Name the files and what was seen of them."""
+    def __init__(self, contents: dict[Path, Content], why: str) -> None:
+        """Name the files, what was seen of them, and what failed."""
         super().__init__(f"{len(contents)} files")
-        self.contents = contents
+        self.contents, self.why = contents, why
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
@@ -47,7 +48,7 @@ def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> No
     there = tables(connection)
     if f"raw.{contract.name}" in there:
         _evolve(connection, contract)
-    columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in contract.columns)
+    columns = ", ".join(f"{quoted(c.name)} {c.stored_type}" for c in contract.columns)
     for name, shape in (
         (f"raw.{contract.name}", f"{columns}, _delivery VARCHAR"),
         (f"quarantine.{contract.name}", quarantine.COLUMNS),
@@ -65,7 +66,7 @@ def differing(
     """The columns whose type in the raw table is not the contract's: name, that type, this one."""
     table = f"raw.{quoted(contract.name)}"
     types = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
-    wanted = [(column.name, column.type.replace(", ", ",")) for column in contract.columns]
+    wanted = [(column.name, column.stored_type.replace(", ", ",")) for column in contract.columns]
     return [(name, types.get(name), kind) for name, kind in wanted if types.get(name) != kind]
 
 
@@ -121,14 +122,35 @@ def insert(
     by_header: dict[Header, dict[Path, Content]] = defaultdict(dict)
     for path, content in deliveries.items():
         by_header[content.header][path] = content
-    counted: dict[str, tuple[int, int]] = {}
-    for header, group in by_header.items():
-        try:
-            with _reading(contract, header, group) as reading:
-                counted |= _insert_alike(connection, contract, reading, now)
-        except (duckdb.Error, OSError, ValueError) as error:
-            raise UnreadableError(group) from error
-    return counted
+    bad: list[quarantine.BadRecord] = []
+    key = contract.require_key() if contract.personal_columns else None
+    with key_in_session(connection, key):
+        for header, group in by_header.items():
+            with _failing(contract, group), _reading(contract, header, group) as reading:
+                bad += _insert_alike(connection, contract, reading, now)
+    with _failing(contract, deliveries):
+        bad += keys.take_out(connection, contract, deliveries, bad)
+    shas = {path: content.sha256 for path, content in deliveries.items()}
+    quarantine.insert(connection, contract, bad, shas)
+    quarantined = Counter(shas[one.path] for one in bad)
+    return {
+        content.sha256: (content.records - quarantined[content.sha256], quarantined[content.sha256])
+        for content in deliveries.values()
+    }
+
+
+@contextmanager
+def _failing(contract: Contract, contents: dict[Path, Content]) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError, ValueError) as error:
+        cause = None if contract.personal_columns else error
+        raise UnreadableError(contents, _told(contract, error)) from cause
+
+
+def _told(contract: Contract, error: Exception) -> str:
+    """What failed; the engine's own words show what it read, which may be personal data."""
+    return type(error).__name__ if contract.personal_columns else str(error)
 
 
 @dataclass(frozen=True)
@@ -171,7 +193,8 @@ def _reading(
 
 def _insert_alike(
     connection: duckdb.DuckDBPyConnection, contract: Contract, reading: _Reading, now: datetime
-) -> dict[str, tuple[int, int]]:
+) -> list[quarantine.BadRecord]:
+    """Take the good rows in; the others, counted to be what is left of the files' records."""
     shas = reading.sha256
     rows = typed_rows(
         contract, read_text(contract, reading.header, list(reading.plain.values())), now
@@ -180,7 +203,7 @@ def _insert_alike(
         f"({literal(str(plain))}, {literal(shas[path])})" for path, plain in reading.plain.items()
     )
     names = ", ".join(quoted(column.name) for column in contract.columns)
-    columns = ", ".join(typed(column.name) for column in contract.columns)
+    columns = ", ".join(stored(column) for column in contract.columns)
     raw = f"raw.{quoted(contract.name)}"
     connection.execute(
         f"INSERT INTO {raw} ({names}, _delivery) SELECT {columns}, delivery FROM ({rows}) "
@@ -198,12 +221,11 @@ def _insert_alike(
         path for path, one in reading.contents.items() if good.get(one.sha256, 0) < one.records
     ]
     bad = reading.unparsed + _broken(connection, contract, reading, short, now)
-    quarantine.insert(connection, contract, bad, shas)
     broken = Counter(shas[one.path] for one in bad)
     for path, one in reading.contents.items():
         # Counted twice, by two readers: what either of them lost or doubled shows here.
         _agree(path, one.records, good.get(one.sha256, 0) + broken[one.sha256])
-    return {sha: (good.get(sha, 0), broken[sha]) for sha in shas.values()}
+    return bad
 
 
 def _agree(path: Path, records: int, counted: int) -> None:
@@ -253,5 +275,5 @@ def unreadable(contract: Contract, failed: UnreadableError, now: datetime) -> di
                     ).fetchone()
                     _agree(path, content.records, (row or (0, 0))[1] + len(reading.unparsed))
             except (duckdb.Error, OSError, ValueError) as error:
-                why[path] = f"the engine can't read it: {str(error).splitlines()[0]}"
+                why[path] = f"the engine can't read it: {_told(contract, error).splitlines()[0]}"
     return why

@@ -7,7 +7,7 @@ from ops_platform.lake.published import BlockingCheck
 
 
 def raw_checks(contract: Contract) -> list[BlockingCheck]:
-    """One blocking check for each column that the contract restricts."""
+    """One blocking check for each column that the contract restricts, and for each key."""
     checks = []
     for column, faults in rules(contract).items():
         if not faults:
@@ -21,4 +21,16 @@ def raw_checks(contract: Contract) -> list[BlockingCheck]:
                 description="No row breaks: " + "; ".join(fault.reason for fault in faults),
             )
         )
-    return checks
+    return checks + [_key_check(contract, key) for key in contract.keys]
+
+
+def _key_check(contract: Contract, key: tuple[str, ...]) -> BlockingCheck:
+    names = ", ".join(quoted(name) for name in key)
+    there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
+    return BlockingCheck(
+        table=f"raw.{contract.name}",
+        name=f"contract_key_{'_'.join(key)}",
+        failures_sql="SELECT coalesce(sum(rows - 1), 0) FROM (SELECT count(*) AS rows "
+        f"FROM raw.{quoted(contract.name)} WHERE {there} GROUP BY {names})",
+        description=f"No two rows have the same {', '.join(key)}.",
+    )

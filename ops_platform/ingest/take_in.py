@@ -81,10 +81,13 @@ def take_in(
     Nothing is written when nothing is new. A file that changes while it is read is left for the
     next time; a file that can't be read is refused and the others are taken. `say` is told what
     goes on. A source that is not connected (no location) has empty tables, or keeps what it has.
-    Raises SourceError when the location is missing.
+    Raises SourceError when the location is missing, HashKeyError when a column is personal and
+    there is no key to hash it with.
     """
     if location is None:
         return _not_connected(lake, contract)
+    if contract.personal_columns:
+        contract.require_key()
     this = _look_around(contract, location, now, settled_ns)
     if not _has_news(lake, this):
         return Intake([])
@@ -99,7 +102,7 @@ def take_in(
             if not why:
                 raise SourceError(
                     f"{', '.join(sorted(path.name for path in error.contents))} can be read, "
-                    f"but not taken into raw.{contract.name}: {error.__cause__}"
+                    f"but not taken into raw.{contract.name}: {error.why}"
                 ) from error
             this.unreadable |= why
 

@@ -10,11 +10,15 @@ from zoneinfo import ZoneInfo
 from ops_platform.ingest import parquet
 from ops_platform.ingest.contract import Column, Contract
 from ops_platform.ingest.contract_faults import PARQUET
+from ops_platform.ingest.keyed_hash import hashed_sql
+from ops_platform.ingest.personal import HASH
 from ops_platform.ingest.sql import literal, quoted
 
 # A share of the value: what a DOUBLE, in which both are compared, can't tell apart.
 EXACT = 1e-12
 FILE = "file of this row"
+# So many allowed values are named in a reason.
+NAMED = 8
 PLAIN_NUMBER = r"^\s*[+-]?[0-9]*\.?[0-9]*\s*$"
 INTEGERS = ("BIGINT", "INTEGER", "SMALLINT")
 # An offset from UTC, and what is finer than a microsecond: a cast to TIMESTAMP drops both.
@@ -73,38 +77,76 @@ def faults(contract: Contract, now: datetime) -> list[Fault]:
     for column in contract.columns:
         found.append(Fault(f"{column.name}: not a {column.type}", _misfit(column)))
         found += _value_faults(column, text(column.name), typed(column.name))
-    for column in contract.columns:
-        if column.name == contract.event_time:
-            local = now.replace(tzinfo=UTC).astimezone(ZoneInfo(column.timezone))
-            present = literal(local.replace(tzinfo=None).isoformat(sep=" "))
-            found.append(
-                Fault(
-                    f"{column.name}: dated after the delivery's arrival",
-                    f"{typed(column.name)} > {present}",
-                )
+    if contract.event_time is not None:
+        present = literal(local(contract, now).isoformat(sep=" "))
+        found.append(
+            Fault(
+                f"{contract.event_time}: dated after the delivery's arrival",
+                f"{typed(contract.event_time)} > {present}",
             )
+        )
     return found
+
+
+def local(contract: Contract, at: datetime) -> datetime:
+    """A time in UTC as the clock that the source writes `event_time` by shows it, both naive."""
+    zone = next(c.timezone for c in contract.columns if c.name == contract.event_time)
+    return at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+
+
+def stored(column: Column) -> str:
+    """The SQL of what the lake keeps of a row of `typed_rows`: a hash of what is personal.
+
+    It is made from the typed value, so that what is equal has one hash, however it is written.
+    """
+    value = typed(column.name)
+    return hashed_sql(value) if column.is_personal else value
 
 
 def rules(contract: Contract) -> dict[str, list[Fault]]:
     """By column, the ways in which a row that is in the raw table would break the contract."""
-    return {
-        column.name: _value_faults(column, quoted(column.name), quoted(column.name))
-        for column in contract.columns
-    }
+    return {column.name: _stored_faults(column) for column in contract.columns}
+
+
+def _stored_faults(column: Column) -> list[Fault]:
+    name = quoted(column.name)
+    if not column.is_personal:
+        return _value_faults(column, name, name)
+    # What it was is gone, so only that may be asked.
+    hashed = Fault(f"{column.name}: not hashed", f"NOT regexp_matches({name}, {literal(HASH)})")
+    required = [Fault(f"{column.name}: required", f"{name} IS NULL")] if column.required else []
+    return [*required, hashed]
 
 
 def _value_faults(column: Column, given: str, value: str) -> list[Fault]:
     name, found = column.name, []
     if column.required:
         found.append(Fault(f"{name}: required", f"{given} IS NULL"))
-    if column.minimum is not None:
-        found.append(Fault(f"{name}: below {column.minimum:g}", f"{value} < {column.minimum}"))
-    if column.maximum is not None:
-        found.append(Fault(f"{name}: above {column.maximum:g}", f"{value} > {column.maximum}"))
+    for bound, word, operator in (
+        (column.minimum, "below", "<"),
+        (column.exclusive_minimum, "not above", "<="),
+        (column.maximum, "above", ">"),
+        (column.exclusive_maximum, "not below", ">="),
+    ):
+        if bound is not None:
+            limit = f"{literal(bound)}::{column.type}" if isinstance(bound, str) else bound
+            told = bound if isinstance(bound, str) else f"{bound:g}"
+            found.append(Fault(f"{name}: {word} {told}", f"{value} {operator} {limit}"))
+    for length, word, operator in (
+        (column.min_length, "shorter", "<"),
+        (column.max_length, "longer", ">"),
+    ):
+        if length is not None:
+            reason = f"{name}: {word} than {length} characters"
+            found.append(Fault(reason, f"length({value}) {operator} {length}"))
     if column.pattern is not None:
         matches = f"regexp_matches({value}, {literal(column.pattern)})"
         found.append(Fault(f"{name}: does not match {column.pattern}", f"NOT {matches}"))
+    if column.values:
+        told = ", ".join(map(str, column.values[:NAMED]))
+        more = ", ..." if len(column.values) > NAMED else ""
+        allowed = ", ".join(f"{literal(str(one))}::{column.type}" for one in column.values)
+        found.append(Fault(f"{name}: not one of {told}{more}", f"{value} NOT IN ({allowed})"))
     return found
 
 

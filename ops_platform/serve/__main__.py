@@ -42,10 +42,11 @@ def main() -> None:
     try:
         settings = Settings()
         settings.now()
+        service = Service(release.folder_of(settings.releases, options.model), settings.hash_key)
+        service.require_key()
         listening = _listen(options.port)
     except (OpsError, ValidationError) as error:
         sys.exit(f"error: {error}")
-    service = Service(release.folder_of(settings.releases, options.model))
     log = ServedLog(settings.served, settings.now, settings.served_seconds)
     config = uvicorn.Config(
         make_app(options.model, service, log), log_level="warning", access_log=False

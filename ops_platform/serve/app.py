@@ -76,11 +76,12 @@ def make_app(model: str, service: Service, log: ServedLog) -> FastAPI:
         scorer = service.scorer
         if scorer is None:
             return _problem(503, "No release serves yet", _what_to_do(model, service))
-        found, known = scorer.recommend(customer_id, k), scorer.knows(customer_id)
+        asked = service.as_stored(scorer, customer_id)
+        found, known = scorer.recommend(asked, k), scorer.knows(asked)
         manifest, request_id = scorer.manifest, uuid.uuid4().hex
         log.record(
             Answer(
-                request_id, customer_id, known,
+                request_id, asked, known,
                 manifest.model, manifest.version, manifest.release, found,
             )
         )  # fmt: skip

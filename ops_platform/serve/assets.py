@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ops_platform.errors import OpsError, ReleaseError
+from ops_platform.ingest.contract import customer_key, read_contracts
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
@@ -31,9 +32,10 @@ def release_asset() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         lake, served, faults = Lake.at(settings), list[Served](), list[str]()
+        key = customer_key(read_contracts(settings.contracts, settings.hash_key))
         for name in names():
             try:
-                found = put_in_service(lake, registry, settings.releases, name, settings.now())
+                found = put_in_service(lake, registry, settings.releases, name, settings.now(), key)
             except OpsError as error:
                 # The other models are released all the same.
                 faults.append(f"{name}: {error}")

@@ -1,12 +1,14 @@
 """From a version that is to be promoted to what serves: release, then pointer, then alias."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from ops_platform.errors import ReleaseError
+from ops_platform.ingest.personal import HASH
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
@@ -33,7 +35,12 @@ class Served:
 
 
 def put_in_service(
-    lake: Lake, registry: Registry, releases: Path, name: str, now: datetime
+    lake: Lake,
+    registry: Registry,
+    releases: Path,
+    name: str,
+    now: datetime,
+    customer_key: str | None = None,
 ) -> Served | None:
     """Let the version serve that is to: the newest whose verdict asks for it, else the champion.
 
@@ -41,7 +48,8 @@ def put_in_service(
     have lost since: it is released all the same, unless a newer one has been promoted. The pointer
     is what serves and the alias champion follows it, so a run that is killed between the two is
     finished by the next. A release that is missing or damaged is written again. None where no
-    version is to serve yet.
+    version is to serve yet. `customer_key` is the fingerprint of the key by which customers'
+    ids are hashed.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def put_in_service(
     with write_lock(lake):
         due = registry.to_be_promoted(name)
         if due is not None:
-            return _serve(lake, registry, folder, due, now)
+            return _serve(lake, registry, folder, due, now, customer_key)
         reconcile(registry, releases, name)
         champion = registry.champion(name)
         if champion is None:
@@ -61,7 +69,7 @@ def put_in_service(
         pointed = _pointed_or_none(folder)
         if pointed is not None and release.is_whole(folder / pointed):
             return Served(name, champion.version, pointed, moved=False)
-        return _serve(lake, registry, folder, champion, now)
+        return _serve(lake, registry, folder, champion, now, customer_key)
 
 
 def reconcile(registry: Registry, releases: Path, name: str) -> None:
@@ -86,10 +94,23 @@ def _pointed_or_none(folder: Path) -> str | None:
         return None
 
 
-def _serve(lake: Lake, registry: Registry, folder: Path, version: Version, now: datetime) -> Served:
-    origin = _origin(version)
+def _serve(
+    lake: Lake,
+    registry: Registry,
+    folder: Path,
+    version: Version,
+    now: datetime,
+    customer_key: str | None,
+) -> Served:
+    origin = replace(_origin(version), customer_key=customer_key)
     model = registry.load(version.name, version.version)
     arrays = _arrays(version, model)
+    if customer_key and not all(re.fullmatch(HASH, one) for one in arrays["customers"].tolist()):
+        raise ReleaseError(
+            f"version {version.version} of {version.name!r} can't be served: it was trained on "
+            "customers' ids as they are, and the contract says now that they are hashed; "
+            "train it again"
+        )
     catalog = _catalog(lake, origin.snapshot, arrays["products"])
     made = release.write(folder, origin, arrays, catalog, now)
     _require_same_answers(Scorer(release.load(folder / made)), model, version)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from zipfile import BadZipFile
@@ -30,7 +30,11 @@ _BESIDE = ("release", "created_at")
 
 @dataclass(frozen=True)
 class Origin:
-    """Which version a release serves, and from what it was made."""
+    """Which version a release serves, and from what it was made.
+
+    `customer_key` is the fingerprint of the key by which its customers' ids are hashed, None where
+    they are plain.
+    """
 
     model: str
     version: int
@@ -38,6 +42,7 @@ class Origin:
     snapshot: int
     training_set: str
     state_digest: str
+    customer_key: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,14 @@ import logging
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops_platform.errors import ReleaseError
+from pydantic import SecretStr
+
+from ops_platform.errors import HashKeyError, ReleaseError
+from ops_platform.ingest.personal import SETTING, fingerprint, hashed, require
 from ops_platform.serve import release
 from ops_platform.serve.scorer import Scorer
 
@@ -34,6 +38,7 @@ class Service:
     Parameters
     ----------
     folder : of the model's releases and pointer.
+    key : the secret by which customers' ids are hashed, where releases know them so.
 
     Attributes
     ----------
@@ -41,9 +46,9 @@ class Service:
     refused : None while what the pointer names is what serves.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: SecretStr | None = None) -> None:
         """Begin without a release."""
-        self.folder = folder
+        self.folder, self.key = folder, key
         self.scorer: Scorer | None = None
         self.refused: Refused | None = None
         self._seen: Seen | None = None
@@ -87,12 +92,37 @@ class Service:
         self._wait = min(2 * self._wait, RETRY_SECONDS_MAX)
         try:
             scorer = Scorer(release.load(self.folder / pointed))
-        except ReleaseError as error:
+            self._require_key(scorer)
+        except (ReleaseError, HashKeyError) as error:
             self._refuse(pointed, str(error))
             return
         # One assignment: whoever is answering goes on with the scorer that it has.
         self.scorer, self.refused, self._again = scorer, None, math.inf
         log.info("%s serves", pointed)
+
+    def require_key(self) -> None:
+        """Raise HashKeyError where the release that the pointer names can't be asked by the key."""
+        with suppress(ReleaseError):
+            pointed = release.pointed(self.folder)
+            if pointed is not None:
+                self._require_key(Scorer(release.load(self.folder / pointed)))
+
+    def as_stored(self, scorer: Scorer, customer_id: str) -> str:
+        """The customer's id as the release knows it and as it is logged: hashed, where that is."""
+        if scorer.manifest.customer_key is None:
+            return customer_id
+        return hashed(require(self.key, "the release knows customers by hashes"), customer_id)
+
+    def _require_key(self, scorer: Scorer) -> None:
+        expected, name = scorer.manifest.customer_key, scorer.manifest.release
+        if expected is None:
+            return
+        key = require(self.key, f"the release {name} knows customers by hashes of their ids")
+        if fingerprint(key) != expected:
+            raise HashKeyError(
+                f"{SETTING} is another key than that by which the release {name} knows customers: "
+                "give the service the key of the graph that made it"
+            )
 
     def _refuse(self, name: str | None, reason: str) -> None:
         refused = Refused(name, reason)

@@ -172,20 +172,20 @@ FAULTS = {
         "schema[0].properties[0].logicalTypeOptions.pattern", "no regular expression",
     ),
     "a promise that is not checked": (
-        "pattern: '^[a-z]+$'", "minLength: 13", "13",
-        "schema[0].properties[0].logicalTypeOptions.minLength", "does not check it",
+        "pattern: '^[a-z]+$'", "format: email", "email",
+        "schema[0].properties[0].logicalTypeOptions.format", "does not check it",
     ),
-    "a bound that is no number": (
+    "a bound that is no time": (
         "defaultTimezone: Europe/Berlin", "minimum: '2020'", "'2020'",
-        "schema[0].properties[2].logicalTypeOptions.minimum", "must be a number, not '2020'",
+        "schema[0].properties[2].logicalTypeOptions.minimum", "must be a TIMESTAMP, not '2020'",
     ),
     "a time zone that is none": (
         "Europe/Berlin", "Europe/Atlantis", "Europe/Atlantis",
         "schema[0].properties[2].logicalTypeOptions.defaultTimezone", "no such time zone",
     ),
-    "personal data": (
-        "        required: true\n", "        classification: personal\n", "classification",
-        "schema[0].properties[0].classification", "personal data is not hashed",
+    "a classification that may mean personal data": (
+        "        required: true\n", "        classification: gdpr\n", "classification",
+        "schema[0].properties[0].classification", "'gdpr' is not known: personal or pii is hashed",
     ),
     "a name twice": (
         "- name: spent", "- name: Pages", "Pages", "schema[0].properties[3].name", "'Pages' is taken already",

@@ -87,8 +87,10 @@ class Home:
             now=NOW,
         )
 
-    def release(self) -> Served | None:
-        return put_in_service(self.lake, self.registry, self.settings.releases, NAME, NOW)
+    def release(self, customer_key: str | None = None) -> Served | None:
+        return put_in_service(
+            self.lake, self.registry, self.settings.releases, NAME, NOW, customer_key
+        )
 
     @contextmanager
     def service(self, **environment: str) -> Iterator["Service"]:

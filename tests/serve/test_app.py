@@ -11,9 +11,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from ops_platform.errors import ReleaseError
+from ops_platform.ingest.personal import fingerprint, hashed
+from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.serve import release
 from ops_platform.settings import PROJECT
+from tests.models.conftest import shop
 from tests.serve.conftest import AS_OF, NAME, fitted, until
 
 HEAVY = ("dagster", "mlflow", "dbt", "pandas", "duckdb", "sklearn", "scipy", "ibis", "typer")
@@ -232,3 +237,59 @@ def test_the_api_is_described(home):
         described = service.get("/openapi.json")[1]
     assert list(described["paths"]) == ["/v1/recommendations/{customer_id}", "/healthz", "/readyz"]
     assert json.dumps(described).count('"maximum": 100') == 1
+
+
+def test_customers_whose_ids_are_personal_are_asked_for_in_plain_and_logged_as_hashes(home):
+    key, other = SecretStr("the secret of this platform"), "another secret of the platform"
+    plain = shop()
+    customers = plain["customer_id"].map(lambda one: hashed(key, one))
+    model = Recommender().fit(plain.assign(customer_id=customers), AS_OF)
+    home.register(model)
+    assert home.release(fingerprint(key)).moved
+    with home.service(OPS_HASH_KEY=key.get_secret_value()) as service:
+        known, unknown = service.recommend("c003", 5), service.recommend(hashed(key, "c003"), 5)
+    assert (known["known"], unknown["known"]) == (True, False)
+    expected = model.recommend([hashed(key, "c003")], 5).product_id[0].tolist()
+    assert [one["product_id"] for one in known["recommendations"]] == expected
+    assert {line["customer_id"] for line in home.served()} == {
+        hashed(key, "c003"), hashed(key, hashed(key, "c003")),
+    }  # fmt: skip
+    state = b"".join(
+        path.read_bytes() for part in ("served", "releases") for path in (home.path / part).rglob("*")
+        if path.is_file()
+    )  # fmt: skip
+    assert b"c003" not in state
+
+    for given, words in (({}, "OPS_HASH_KEY is not set"), ({"OPS_HASH_KEY": other}, "another key")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ops_platform.serve", "--port", "0"],
+            cwd=PROJECT,
+            env={**os.environ, "OPS_HOME": str(home.path), **given},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert words in done.stderr
+
+
+def test_a_release_of_hashed_ids_that_comes_later_is_refused_without_the_key(home):
+    home.register(fitted())
+    first = home.release().release
+    key = SecretStr("the secret of this platform")
+    with home.service() as service:
+        plain = shop()
+        customers = plain["customer_id"].map(lambda one: hashed(key, one))
+        home.register(Recommender().fit(plain.assign(customer_id=customers), AS_OF))
+        home.release(fingerprint(key))
+        refused = until(lambda: service.ready()["refused"])
+        assert "OPS_HASH_KEY is not set" in refused["reason"]
+        assert service.recommend("c003", 2)["release"] == first
+
+
+def test_a_version_that_was_trained_on_plain_ids_is_not_released_as_hashed(home):
+    home.register(fitted())
+    with pytest.raises(ReleaseError, match="trained on customers' ids as they are"):
+        home.release(fingerprint(SecretStr("the secret of this platform")))
