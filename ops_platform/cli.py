@@ -57,7 +57,7 @@ def status(as_json: Json = False) -> None:
     table = Table("source", "deliveries", "delivered", "raw", "quarantined", "troubled")
     for name, source in state["sources"].items():
         table.add_row(
-            name,
+            name if source["connected"] else f"{name} (not connected)",
             *(f"{source[key]:,}" for key in ("deliveries", "rows_delivered", "rows_raw")),
             f"{source['rows_quarantined']:,}",
             str(len(source["troubled"])),
@@ -238,6 +238,20 @@ def demo() -> None:
         f"{escape(str(settings.clock))}: OPS_CLOCK. Personal data was hashed with the demo's own "
         f"OPS_HASH_KEY={DEMO_KEY}."
     )
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A folder a source is made in it: OPS_SOURCES.")],
+    days: Annotated[int, typer.Option(min=1, help="Calendar days from 2024-01-01 on.")] = 120,
+) -> None:
+    """Write what a shop's systems deliver: orders, products, customers and events."""
+    from ops_platform.simulate.deliveries import write_sources
+    from ops_platform.simulate.shop import Shop
+
+    with working("simulating a shop") as settings:
+        paths = write_sources(Shop(seed=settings.seed, days=days), folder)
+    console.print(f"{len(paths)} files in {escape(str(folder))}", soft_wrap=True)
 
 
 @app.command()

@@ -18,7 +18,9 @@ from ops_platform.loop import Loop, free_port, versions
 from ops_platform.processes import materialize
 from ops_platform.settings import Settings
 from ops_platform.simulate.change import TasteShift
-from ops_platform.simulate.shop import Shop, write_orders
+from ops_platform.simulate.deliveries import DATABASE, SOURCES, write_sources
+from ops_platform.simulate.people import write_customers
+from ops_platform.simulate.shop import Shop
 
 MODEL = "recommender"
 MARK = "demo"
@@ -57,11 +59,11 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
     shift has not led to a new version that serves.
     """
     settings = _fresh(home)
-    told, orders = story(), Path(settings.source["orders"])
+    told, waiting = story(), home / "simulated" / "all"
     loop = Loop(settings, MODEL, free_port(), say)
-    files = {path.stem: path for path in write_orders(told.shop, home / "simulated" / "all")}
+    write_sources(told.shop, waiting)
     first, *later = told.ends
-    _deliver(loop, files, orders, first, say)
+    _deliver(loop, told.shop, waiting, first, say)
     materialize(settings, step)
     say("the graph has made raw data, marts, features and the first champion")
     with loop.running():
@@ -72,7 +74,7 @@ def play(home: Path, say: Say, step: Callable[[str, str], object]) -> Settings:
         for end in later:
             if end > told.shift > end - timedelta(days=STEP_DAYS + 1):
                 say(f"from {told.shift} on, half of the customers like other things")
-            _deliver(loop, files, orders, end, say)
+            _deliver(loop, told.shop, waiting, end, say)
             loop.settle(end)
             if loop.seconds_to_serve:
                 _show(loop, customer)
@@ -96,14 +98,15 @@ def _fresh(home: Path) -> Settings:
             )
         _refuse_what_is_not_simulated(home)
         shutil.rmtree(home)
-    orders = home / "simulated" / "orders"
-    orders.mkdir(parents=True)
+    folders = {source: home / "simulated" / source for source in SOURCES}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
     (home / MARK).touch()
     (home / "clock").write_text(f"{SHOP.start}T00:00:00", encoding="utf-8")
     return Settings(
         home=home,
         clock=str(home / "clock"),
-        source={"orders": str(orders)},
+        source={source: str(folder) for source, folder in folders.items()},
         settle_seconds=1,
         hash_key=SecretStr(HASH_KEY),
     )
@@ -124,12 +127,15 @@ def _refuse_what_is_not_simulated(home: Path) -> None:
         )
 
 
-def _deliver(loop: Loop, files: dict[str, Path], orders: Path, end: date, say: Say) -> None:
+def _deliver(loop: Loop, shop: Shop, waiting: Path, end: date, say: Say) -> None:
+    """What each system has for the days up to `end`; the customers' database is as on that day."""
     loop.advance(end)
-    due = sorted(day for day in files if day <= end.isoformat())
-    for day in due:
-        files.pop(day).rename(orders / f"{day}.csv")
-    say(f"{len(due)} days of orders land, {due[0]} to {due[-1]}")
+    due = [path for path in waiting.glob("*/*") if path.stem <= end.isoformat()]
+    for path in due:
+        path.rename(waiting.parent / path.parent.name / path.name)
+    write_customers(shop, waiting.parent / "customers" / DATABASE, end)
+    days = sorted(path.stem for path in due if path.parent.name == "orders")
+    say(f"{len(days)} days of orders and events land, {days[0]} to {days[-1]}")
 
 
 def _wait_for_answer(loop: Loop) -> None:

@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     dbt_project: Path = Field(PROJECT / "dbt_project", description="The dbt project.")
     sources: Path | None = Field(None, description="A folder with one folder a source.")
     source: dict[str, str] = Field(
-        {}, description="`OPS_SOURCE_<NAME>`: a source's own folder or glob."
+        {},
+        repr=False,
+        description="`OPS_SOURCE_<NAME>`: a source's own folder, glob, database or URL.",
     )
     catalog_url: str | None = Field(
         None,
@@ -83,6 +85,9 @@ class Settings(BaseSettings):
     )
     settle_seconds: float = Field(
         3, ge=0, description="A delivery that changed within this time may still be written to."
+    )
+    poll_seconds: float = Field(
+        600, ge=0, description="How often a database or a web location is looked at."
     )
     webhook: str | None = Field(
         None, repr=False, description="Where alerts are posted, in Slack's format."
@@ -167,16 +172,14 @@ class Settings(BaseSettings):
         return self.home / "served"
 
     @cached_property
+    def landed(self) -> Path:
+        """Copies of what sources deliver from a database or the web, one folder a source."""
+        return self.home / "landed"
+
+    @cached_property
     def simulated_sources(self) -> Path:
         """Where the simulated shop writes, the source where none is configured."""
         return self.home / "simulated"
-
-    def source_location(self, name: str) -> Path | None:
-        """Folder or glob of one source's deliveries, or None where none is configured."""
-        own = self.source.get(name)
-        if own:
-            return Path(own).expanduser().absolute()
-        return None if self.sources is None else self.sources / name
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process what this one was given."""

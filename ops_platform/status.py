@@ -6,6 +6,7 @@ from typing import Any
 
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract, read_contracts
+from ops_platform.ingest.location import connected_to
 from ops_platform.ingest.sql import quoted
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -26,7 +27,11 @@ def status(settings: Settings) -> dict[str, Any]:
     """
     lake = Lake.at(settings)
     sources = {
-        c.name: _source(lake, c) for c in read_contracts(settings.contracts, settings.hash_key)
+        contract.name: {
+            "connected": connected_to(settings, contract) is not None,
+            **_source(lake, contract),
+        }
+        for contract in read_contracts(settings.contracts, settings.hash_key)
     }
     pointer = published_or_none(lake)
     totals = {
@@ -66,9 +71,9 @@ def _source(lake: Lake, contract: Contract) -> dict[str, Any]:
         "rows_quarantined": counts[1][0] if counts[1] else 0,
         "deliveries": len(held),
         "troubled": [
-            {"path": entry.path, "status": entry.status, "reason": entry.reason}
+            {"path": entry.path, "status": entry.status, "reason": entry.trouble}
             for entry in entries
-            if entry.status in ("refused", "vanished", "duplicate")
+            if entry.trouble is not None
         ],
     }
 

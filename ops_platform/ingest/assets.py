@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
@@ -10,7 +9,6 @@ from ops_platform.automation import SETTLED_TAG
 from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.deliveries import read_header
 from ops_platform.ingest.expectations import expectations
 from ops_platform.ingest.location import source_location
 from ops_platform.ingest.rules import raw_checks
@@ -77,12 +75,14 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         for entry in intake.changed:
             if entry.status == "refused":
                 context.log.warning(f"refused {entry.path}: {entry.reason}")
-        return _report(lake, contract, intake)
+        return _report(lake, contract, intake, is_connected=location is not None)
 
     return raw
 
 
-def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def _report(
+    lake: Lake, contract: Contract, intake: Intake, *, is_connected: bool
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with connect(lake) as connection:
         entries = ledger.read(connection, contract.name)
         reasons = connection.execute(
@@ -94,6 +94,7 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
     loads = [[_name(e), e.rows_raw, e.rows_quarantined] for e in held if e.number in new]
     return dg.MaterializeResult(
         metadata={
+            "connected": "yes" if is_connected else "not connected",
             "dagster/row_count": sum(entry.rows_raw for entry in held),
             "rows_quarantined": sum(entry.rows_quarantined for entry in held),
             "deliveries": len(held),
@@ -102,7 +103,7 @@ def _report(lake: Lake, contract: Contract, intake: Intake) -> dg.MaterializeRes
         },
         check_results=[
             _deliveries_check(entries),
-            _columns_check(contract, held),
+            _columns_check(held),
             _quarantine_check(held, reasons),
         ],
     )
@@ -122,18 +123,18 @@ def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
     )
 
 
-def _columns_check(contract: Contract, held: list[ledger.Entry]) -> dg.AssetCheckResult:
-    unknown = dict[str, str]()
-    for entry in held:
-        # Of objects each may have names of its own, and the contract says which ones are read.
-        if entry.status == "taken" and not contract.is_json:
-            header = read_header(contract, Path(entry.path))
-            unknown |= {name: _name(entry) for name in header if name not in contract.inputs}
+def _columns_check(held: list[ledger.Entry]) -> dg.AssetCheckResult:
+    unnamed = {
+        name: _name(entry)
+        for entry in held
+        if entry.status == "taken" and entry.unnamed
+        for name in entry.unnamed.split(", ")
+    }
     return dg.AssetCheckResult(
         check_name="columns",
-        passed=not unknown,
+        passed=not unnamed,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"unknown": _table(["column", "last in"], list(unknown.items()))},
+        metadata={"unknown": _table(["column", "last in"], list(unnamed.items()))},
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -18,16 +19,21 @@ from ops_platform.ingest.column_faults import DEFAULT_TYPES
 from ops_platform.ingest.contract_faults import (
     DELIMITERS,
     JSON_LINES,
+    SQL,
     SUFFIX,
     UNITS,
     described,
     faults_of,
+    names_of,
     owner_of,
 )
 from ops_platform.ingest.contract_rules import faults_between, quality_rules, references_of
 from ops_platform.ingest.quality import Quality, is_for_people, quality_of
 from ops_platform.ingest.sql import quoted
 
+# What the types of numbers differ in that may become wider: the whole ones, and those with a scale.
+WIDTHS = re.compile(r"BIGINT|INTEGER|SMALLINT|(?<=DECIMAL)\(.*\)")
+HALF = 32
 Bound = float | str
 # The column that features, models and the service know a customer by.
 CUSTOMER = "customer_id"
@@ -88,8 +94,10 @@ class Contract:
     `freshness`, and was no older than `latency` when its delivery arrived. The values of each of
     `keys` stand in one row only.
 
-    `delimiter` stands between the fields of a delivery; where that is JSON lines, between those of
-    the plain copy that is made of it.
+    `format` is what its deliveries are: csv (tab-separated too), json, parquet or sql. `delimiter`
+    stands between the fields of a delivery; where that is JSON lines or the extract of a table,
+    between those of the plain copy that is made of it. `names` are those of the columns of a file
+    without a header, in their order; `table` is that of the database.
 
     `document` is all that the contract says, and `key` the secret by which the personal columns
     are hashed.
@@ -104,8 +112,10 @@ class Contract:
     columns: tuple[Column, ...]
     event_time: str | None
     freshness: timedelta | None = None
+    format: str = "csv"
+    names: tuple[str, ...] = ()
+    table: str = ""
     latency: timedelta | None = None
-    is_json: bool = False
     keys: tuple[tuple[str, ...], ...] = ()
     references: tuple[Reference, ...] = ()
     quality: tuple[Quality, ...] = ()
@@ -115,9 +125,9 @@ class Contract:
     key: SecretStr | None = field(default=None, repr=False, compare=False)
 
     @property
-    def format(self) -> str:
-        """What its deliveries are, in a word."""
-        return JSON_LINES if self.is_json else "csv"
+    def is_json(self) -> bool:
+        """Whether its deliveries are JSON lines."""
+        return self.format == JSON_LINES
 
     @property
     def required_inputs(self) -> list[str]:
@@ -137,16 +147,29 @@ class Contract:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that decides what becomes of a record; words of description do not.
+        """A digest of all that decides what becomes of a record; words of description do not.
 
-        Another key makes other hashes, so it decides too.
+        Another key makes other hashes, so it decides too. Its first half is of all but how wide
+        the numbers are, its second half of that.
         """
-        decides = [replace(column, description="", tags=()) for column in self.columns]
-        shape = [JSON_LINES if self.is_json else self.delimiter]
+        decides = [
+            replace(
+                column,
+                description="",
+                tags=(),
+                type=column.type if column.is_personal else WIDTHS.sub("number", column.type),
+            )
+            for column in self.columns
+        ]
+        text = self.format in DELIMITERS
+        shape = [self.delimiter, *self.names] if text else [self.format, self.table]
         if self.personal_columns:
             shape.append(personal.fingerprint(self.require_key()))
-        told = repr((*shape, decides, self.event_time, self.keys))
-        return hashlib.sha256(told.encode()).hexdigest()
+        halves = (
+            (*shape, decides, self.event_time, self.keys),
+            [column.type for column in self.columns],
+        )
+        return "".join(hashlib.sha256(repr(half).encode()).hexdigest()[:HALF] for half in halves)
 
     def require_key(self) -> SecretStr:
         """The key; raises HashKeyError where it is not set."""
@@ -154,6 +177,11 @@ class Contract:
             self.key,
             f"{self.name}: {', '.join(self.personal_columns)} is personal data, hashed on entry",
         )
+
+
+def same_but_for_widths(one: str, other: str) -> bool:
+    """Whether the contracts with these digests differ at most in how wide their numbers are."""
+    return one[:HALF] == other[:HALF]
 
 
 def read_contracts(folder: Path, key: SecretStr | None = None) -> list[Contract]:
@@ -238,9 +266,11 @@ def _plain(read: dict[str, Any]) -> Contract:
         version=str(document.version),
         owner=owner_of(read["team"]),
         description=table.get("description") or "",
-        location=str(server.path),
+        location=str(server.database if server.format == SQL else server.path),
         delimiter=DELIMITERS.get(str(server.format), ","),
-        is_json=server.format == JSON_LINES,
+        format=str(server.format),
+        names=tuple(names_of(server.model_dump())),
+        table=str(table.get("physicalName") or ""),
         columns=tuple(_column(column) for column in properties),
         event_time=str(timed["element"]).split(".")[-1] if timed else None,
         document=document,

@@ -23,8 +23,10 @@ from ops_platform.ingest.personal import is_personal
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-JSON_LINES = "json"
-FORMATS = (*DELIMITERS, JSON_LINES)
+JSON_LINES, PARQUET, SQL = "json", "parquet", "sql"
+FORMATS = (*DELIMITERS, JSON_LINES, PARQUET)
+# The server's own property that names the columns of a file without a header.
+NAMES = "columns"
 UNITS = {
     **dict.fromkeys(("d", "day", "days"), "days"),
     **dict.fromkeys(("h", "hour", "hours"), "hours"),
@@ -76,8 +78,8 @@ def _platform_faults(document: dict[str, Any], path: Path) -> Faults:
     servers, schema = document.get("servers") or [], document.get("schema") or []
     if len(servers) != 1:
         yield ("servers",), "one server is needed: where the deliveries are"
-    elif servers[0].get("type") != "local" or servers[0].get("format") not in FORMATS:
-        yield ("servers", 0), f"type must be 'local' and format one of {', '.join(FORMATS)}"
+    else:
+        yield from _server_faults(servers[0], (schema or [{}])[0])
     if len(schema) != 1:
         yield ("schema",), "one schema object is needed"
         return
@@ -128,6 +130,42 @@ def _level_faults(document: dict[str, Any], times: set[str]) -> Faults:
         for name in ("schedule", "scheduler"):
             if name in level:
                 yield (*where, name), "not followed: it is checked whenever the graph runs"
+
+
+def _server_faults(server: dict[str, Any], table: dict[str, Any]) -> Faults:
+    kind, written, names = server.get("type"), server.get("format"), names_of(server)
+    if (kind, written) == ("custom", SQL):
+        if not server.get("database"):
+            yield ("servers", 0, "database"), "needed: the SQLite file in OPS_SOURCES, by name"
+        if not table.get("physicalName"):
+            yield ("schema", 0, "physicalName"), "needed: the table in the database"
+    elif kind != "local" or written not in FORMATS:
+        yield (
+            ("servers", 0),
+            f"type must be 'local' and format one of {', '.join(FORMATS)}; "
+            f"or, for a database, type 'custom' and format {SQL!r}",
+        )
+    if not names:
+        return
+    where: Where = ("servers", 0, "customProperties")
+    if written not in DELIMITERS:
+        yield where, f"{NAMES} is for files without a header, of format {' or '.join(DELIMITERS)}"
+    if len(set(map(str.casefold, names))) < len(names) or "" in names:
+        yield where, f"{NAMES} must name each column of the file, none of them twice"
+    for index, column in enumerate(table.get("properties") or []):
+        for name in column.get("transformSourceObjects") or [column["name"]]:
+            if name not in names:
+                here: Where = ("schema", 0, "properties", index)
+                yield here, f"{name!r} is none of the {NAMES} that the server names"
+
+
+def names_of(server: dict[str, Any]) -> list[str]:
+    """The names of the columns of a file without a header, in their order; else none."""
+    for custom in server.get("customProperties") or []:
+        if custom["property"] == NAMES:
+            value = custom["value"]
+            return list(map(str, value)) if isinstance(value, list) else [str(value)]
+    return []
 
 
 def owner_of(team: Any) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ops_platform.ingest.opened import open_text
 from ops_platform.ingest.records import LIMIT, Record
 
 
@@ -22,7 +23,7 @@ def read(path: Path, names: Sequence[str]) -> Iterator[Record]:
     Null and a name that is not there are empty; numbers keep the text they are written in. The
     file must be UTF-8.
     """
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
+    with open_text(path, newline="\n") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -34,14 +35,14 @@ def read(path: Path, names: Sequence[str]) -> Iterator[Record]:
             yield Record(number, 1, fields, faults)
 
 
-def look(path: Path, required: Sequence[str]) -> tuple[int, str | None]:
-    """The number of records, and why the file must be refused whole, if it must.
+def look(path: Path, required: Sequence[str]) -> tuple[int, dict[str, None], str | None]:
+    """The number of records, all names, and why the file must be refused whole, if it must.
 
     It must when no line is an object, or when no object has a name that a required column is made
     from: then it is another kind of file. What only some objects lack is empty in those.
     """
-    count, missing, objects = 0, list(required), 0
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
+    count, names, objects = 0, dict[str, None](), 0
+    with open_text(path, newline="\n") as file:
         for line in file:
             if not line.strip():
                 continue
@@ -51,12 +52,13 @@ def look(path: Path, required: Sequence[str]) -> tuple[int, str | None]:
             except _UnparsableError:
                 continue
             objects += 1
-            missing = [name for name in missing if name not in record]
+            names.update(dict.fromkeys(record))
+    missing, fault = [name for name in required if name not in names], None
     if not objects:
-        return count, "no line is a JSON object: deliver one object a line, as the contract says"
-    if missing:
-        return count, f"missing column {', '.join(missing)}: no line has it"
-    return count, None
+        fault = "no line is a JSON object: deliver one object a line, as the contract says"
+    elif missing:
+        fault = f"missing column {', '.join(missing)}: no line has it"
+    return count, names, fault
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ops_platform.lake.check import LEDGER, tables
 HELD = ("taken", "vanished")
 PRESENT = ("taken", "duplicate")
 ENDED = ("replaced", "renamed")
+TROUBLED = ("refused", "vanished", "duplicate")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Entry:
     delivered_at : the platform's time when it was first seen.
     snapshot : the lake snapshot that holds its rows since then.
     contract : the digest of the contract under which it was last read.
+    unnamed : the columns that it has and that contract does not name, if any.
     """
 
     number: int
@@ -46,6 +48,17 @@ class Entry:
     delivered_at: datetime
     snapshot: int
     contract: str
+    unnamed: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What somebody should know of it, or None."""
+        if self.status == "taken" and self.unnamed:
+            return (
+                f"new columns: {self.unnamed}; the contract does not name them, so they are not "
+                "taken in: name them there, and the delivery is read again"
+            )
+        return self.reason or "" if self.status in TROUBLED else None
 
 
 _TYPES = {int: "BIGINT", str: "VARCHAR", str | None: "VARCHAR", datetime: "TIMESTAMP"}

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops_platform.ingest.opened import open_text
+
 LIMIT = csv.field_size_limit()
 _BLANK = (b"\n", b"\r\n")
 
@@ -81,12 +83,17 @@ class PlainForm:
         return self._holds
 
 
-def read(path: Path, header: Sequence[str], delimiter: str) -> Iterator[Record]:
-    """The records after the header, blank lines left out; raises csv.Error on an endless field."""
+def read(
+    path: Path, header: Sequence[str], delimiter: str, *, is_headed: bool = True
+) -> Iterator[Record]:
+    """The records after the header, blank lines left out; raises csv.Error on an endless field.
+
+    Where the file is not headed, the first record is one like all others.
+    """
     line, seen = 1, list[str]()
 
     def physical_lines() -> Iterator[str]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             for text in file:
                 seen.append(text)
                 yield text
@@ -94,7 +101,7 @@ def read(path: Path, header: Sequence[str], delimiter: str) -> Iterator[Record]:
     for number, fields in enumerate(csv.reader(physical_lines(), delimiter=delimiter)):
         text, lines = "".join(seen), len(seen)
         seen.clear()
-        if number and fields:
+        if fields and (number or not is_headed):
             yield Record(line, lines, fields, _faults(text, fields, header, delimiter))
         line += lines
 
@@ -133,14 +140,20 @@ def why_refused(records: Iterator[Record]) -> tuple[int, str | None]:
 
 
 def write_plain(
-    records: Iterator[Record], header: Sequence[str], delimiter: str, path: Path
+    records: Iterator[Record],
+    header: Sequence[str],
+    delimiter: str,
+    path: Path,
+    *,
+    is_headed: bool = True,
 ) -> list[Record]:
     """Write the records of good form to `path` in plain form; returns the others."""
     broken = []
     with path.open("w", encoding="utf-8", newline="") as file:
         # All fields are quoted, for `csv` would leave one with a bare carriage return unquoted.
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(header)
+        if is_headed:
+            writer.writerow(header)
         for record in records:
             if record.faults:
                 broken.append(record)

@@ -1,5 +1,6 @@
 """Moving a delivery's rows into and out of `raw.<source>` and `quarantine.<source>`."""
 
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from ops_platform.ingest.typed_read import (
 from ops_platform.lake.check import LEDGER, tables
 
 Header = tuple[str, ...]
+WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 
 
 class UnreadableError(Exception):
@@ -40,12 +42,12 @@ class UnreadableError(Exception):
 def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     """Make the source's tables and the ledger, as the contract types them, where missing.
 
-    A column that is new in the contract is added. Raises ContractError when the contract gives
-    another type to one that is there.
+    A column that is new in the contract is added, and one that is wider there is widened: no row
+    is written for either. Raises ContractError when the contract gives it a type that is none.
     """
     there = tables(connection)
     if f"raw.{contract.name}" in there:
-        _add_columns(connection, contract)
+        _evolve(connection, contract)
     columns = ", ".join(f"{quoted(c.name)} {c.stored_type}" for c in contract.columns)
     for name, shape in (
         (f"raw.{contract.name}", f"{columns}, _delivery VARCHAR"),
@@ -58,18 +60,42 @@ def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> No
             connection.execute(f"CREATE TABLE {schema}.{quoted(table)} ({shape})")
 
 
-def _add_columns(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def differing(
+    connection: duckdb.DuckDBPyConnection, contract: Contract
+) -> list[tuple[str, str | None, str]]:
+    """The columns whose type in the raw table is not the contract's: name, that type, this one."""
     table = f"raw.{quoted(contract.name)}"
     types = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
-    for column in contract.columns:
-        wanted = column.stored_type.replace(", ", ",")
-        if column.name not in types:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column.name)} {wanted}")
-        elif types[column.name] != wanted:
-            raise ContractError(
-                f"the contract {contract.name} says {column.name} is {wanted}, but in the lake it "
-                f"is {types[column.name]}: give the column a new name"
+    wanted = [(column.name, column.stored_type.replace(", ", ",")) for column in contract.columns]
+    return [(name, types.get(name), kind) for name, kind in wanted if types.get(name) != kind]
+
+
+def _evolve(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    table = f"raw.{quoted(contract.name)}"
+    for name, there, wanted in differing(connection, contract):
+        if there is None:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {wanted}")
+        elif _is_wider(wanted, there):
+            connection.execute(
+                f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} SET DATA TYPE {wanted}"
             )
+        else:
+            why = "narrower" if _is_wider(there, wanted) else "another type"
+            raise ContractError(
+                f"the contract {contract.name} says {name} is {wanted}, but in the lake it is "
+                f"{there}: {why} would lose values, so give the column a new name"
+            )
+
+
+def _is_wider(wide: str, narrow: str) -> bool:
+    """Whether each value of `narrow` is one of `wide`, by types that the lake widens in place."""
+    if wide in WHOLE and narrow in WHOLE:
+        return WHOLE.index(wide) > WHOLE.index(narrow)
+    found = [re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind) for kind in (wide, narrow)]
+    if not (found[0] and found[1]):
+        return False
+    (digits, scale), (fewer, shorter) = (map(int, one.groups()) for one in found if one)
+    return scale >= shorter and digits - scale >= fewer - shorter
 
 
 def delete(
@@ -152,7 +178,13 @@ def _reading(
             if not content.is_plain:
                 reading.plain[path] = Path(scratch, f"{number}.csv")
                 found = read(contract, path, header)
-                broken = records.write_plain(found, header, contract.delimiter, reading.plain[path])
+                broken = records.write_plain(
+                    found,
+                    header,
+                    contract.delimiter,
+                    reading.plain[path],
+                    is_headed=not contract.names,
+                )
                 reading.unparsed.extend(
                     quarantine.BadRecord(path, one.line, one.faults, None) for one in broken
                 )

@@ -67,7 +67,8 @@ def _ask(
 
     `seen` holds by source the run key that was last asked for, or the state that is dealt with.
     """
-    location = source_location(settings, contract)
+    patience = timedelta(seconds=settings.poll_seconds)
+    location = source_location(settings, contract, patience)
     if location is None:
         return None, ""
     settled_ns = time.time_ns() - int(settings.settle_seconds * 1e9)

@@ -9,7 +9,7 @@ import duckdb
 
 from ops_platform.errors import SourceError
 from ops_platform.ingest import ledger, rows
-from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract import Contract, same_but_for_widths
 from ops_platform.ingest.deliveries import Content, Found, find, look, stat
 from ops_platform.ingest.ledger import Entry
 from ops_platform.lake import catalog
@@ -135,6 +135,8 @@ def _has_news(lake: Lake, this: _Round) -> bool:
     if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
         return True
     with connect(lake) as connection:
+        if rows.differing(connection, this.contract):
+            return True
         entries = ledger.read(connection, this.contract.name)
     fresh = this.fresh(ledger.current(entries))
     return bool(fresh) or ledger.settle(entries, this.present) != entries
@@ -146,9 +148,15 @@ def _is_new(entry: Entry | None, file: Found, contract: str) -> bool:
     return (
         entry is None
         or not entry.sha256
-        or entry.contract != contract
+        or _must_be_read_again(entry, contract)
         or (entry.bytes, entry.modified_ns) != (file.bytes, file.modified_ns)
     )
+
+
+def _must_be_read_again(entry: Entry, contract: str) -> bool:
+    # A row that was good for a narrower type is so for a wider one, and is the same.
+    is_as_good = same_but_for_widths(entry.contract, contract) and not entry.rows_quarantined
+    return entry.contract != contract and not is_as_good
 
 
 def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> Intake:
@@ -223,6 +231,7 @@ def _with_new(
             delivered_at=this.now,
             snapshot=snapshot,
             contract=this.contract.digest,
+            unnamed=_listed(content.unnamed),
         )
         number += 1
     return list(entries.values())
@@ -232,7 +241,17 @@ def _read_again(known: Entry, file: Found, content: Content, contract: str) -> E
     """The entry of a content that was delivered before; rows once taken stay, if now refused."""
     if known.status == "refused" and content.refused is None:
         known = replace(known, status="duplicate")
-    return replace(known, modified_ns=file.modified_ns, contract=contract, reason=content.refused)
+    return replace(
+        known,
+        modified_ns=file.modified_ns,
+        contract=contract,
+        reason=content.refused,
+        unnamed=_listed(content.unnamed),
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str | None:
+    return ", ".join(names)[:300] or None
 
 
 def _move_rows(

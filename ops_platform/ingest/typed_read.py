@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ops_platform.ingest import parquet
 from ops_platform.ingest.contract import Column, Contract
+from ops_platform.ingest.contract_faults import PARQUET
 from ops_platform.ingest.keyed_hash import hashed_sql
 from ops_platform.ingest.personal import HASH
 from ops_platform.ingest.sql import literal, quoted
@@ -32,11 +34,13 @@ class Fault:
 
 
 def read_text(contract: Contract, header: Sequence[str], paths: Sequence[Path]) -> str:
-    """A `read_csv` of plain files, all columns as text, and the file of each row as FILE."""
+    """A query of plain files, all columns as text, and the file of each row as FILE."""
+    if contract.format == PARQUET:
+        return parquet.text_rows(contract, header, paths, FILE)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return (
         f"read_csv([{', '.join(literal(str(path)) for path in paths)}], "
-        f"columns = {{{columns}}}, header = true, auto_detect = false, "
+        f"columns = {{{columns}}}, header = {not contract.names}, auto_detect = false, "
         f"filename = {literal(FILE)}, delim = {literal(contract.delimiter)}, "
         "quote = '\"', escape = '\"', strict_mode = true)"
     )
@@ -47,7 +51,9 @@ def typed_rows(contract: Contract, source: str, now: datetime) -> str:
 
     A column of the contract is named by `typed`, the text that it was made from by `text`.
     """
-    texts = ", ".join(f"TRY({c.expression}) AS {text(c.name)}" for c in contract.columns)
+    texts = ", ".join(
+        f"TRY(CAST({c.expression} AS VARCHAR)) AS {text(c.name)}" for c in contract.columns
+    )
     values = ", ".join(f"{_cast(c)} AS {typed(c.name)}" for c in contract.columns)
     bad = " OR ".join(f"coalesce({fault.condition}, false)" for fault in faults(contract, now))
     return (

@@ -84,12 +84,10 @@ class Lake:
     def postgres(self) -> tuple[str, str | None]:
         """The Postgres catalog as libpq names it, `host=... dbname=...`, and its password apart."""
         try:
-            parts = conninfo_to_dict(self.catalog_url or "")
+            return without_password(self.catalog_url or "")
         except psycopg.ProgrammingError:
             # libpq's message would quote the URL, password and all.
             raise LakeError("OPS_CATALOG_URL is not a postgresql:// URL that libpq reads") from None
-        password = parts.pop("password", None)
-        return make_conninfo("", **parts), None if password is None else str(password)
 
     @property
     def catalog_name(self) -> str:
@@ -110,3 +108,13 @@ class Lake:
         if self.catalog_url is None:
             options |= {"META_JOURNAL_MODE": "WAL", "META_BUSY_TIMEOUT": 5000}
         return options
+
+
+def without_password(url: str, **defaults: str | int) -> tuple[str, str | None]:
+    """A Postgres URL as libpq names it, `host=... dbname=...`, and its password apart.
+
+    Raises psycopg.ProgrammingError, whose message has the password, where libpq can't read it.
+    """
+    parts = {**defaults, **conninfo_to_dict(url)}
+    password = parts.pop("password", None)
+    return make_conninfo("", **parts), None if password is None else str(password)

@@ -38,7 +38,7 @@ FAULTS = (
 
 # Second words of the seeds, so that no two generators of a shop are the same one. None is 0: numpy
 # pads a seed with zeros, and [seed] would be [seed, 0].
-WORLD, TRADE, DIRT, RENEWAL, DRIFT = 1, 2, 3, 4, 5
+WORLD, TRADE, DIRT, RENEWAL, DRIFT, CATALOG, PEOPLE, VISITS = 1, 2, 3, 4, 5, 6, 7, 8
 RENEWAL_DAYS = 7
 
 
@@ -95,19 +95,46 @@ def write_orders(shop: Shop, folder: Path, first_day: date | None = None) -> lis
 
 def order_files(shop: Shop) -> Iterator[tuple[date, bytes]]:
     """Each trading day with the content of its CSV, made when it is asked for."""
-    for hours, rows in _rows_by_day(shop):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
-        yield hours.day, text.getvalue().encode()
+    for day in trading_days(shop):
+        yield day.hours.day, order_file(shop, day)
 
 
-def _rows_by_day(shop: Shop) -> Iterator[tuple[Hours, list[list[str]]]]:
+@dataclass(frozen=True)
+class TradingDay:
+    """What happens on a day that the shop is open: its orders by the minute, and what is sold.
+
+    The first order's invoice has the number `first_number`, the next the one after, and so on.
+    """
+
+    hours: Hours
+    world: World
+    orders: list[Order]
+    first_number: int
+
+
+def order_file(shop: Shop, day: TradingDay) -> bytes:
+    """The content of a trading day's CSV."""
+    rows = [
+        row
+        for number, order in enumerate(day.orders, start=day.first_number)
+        for row in _rows(order, number, day.hours.day)
+    ]
+    dirt = np.random.default_rng([shop.seed, DIRT, day.hours.index])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [HEADER, *_with_dirt(dirt, rows, shop.dirty_rate)]
+    )
+    return text.getvalue().encode()
+
+
+def trading_days(shop: Shop) -> Iterator[TradingDay]:
+    """Each day that the shop is open, made when it is asked for."""
     # Carried from day to day: the world, the next invoice number, and what comes back.
     changes = _changes(shop)
-    world = _first_world(shop)
+    world = first_world(shop)
     number = FIRST_INVOICE
     awaited: dict[int, list[Order]] = defaultdict(list)
-    for hours in _trading_days(shop):
+    for hours in _open_hours(shop):
         while changes and changes[0][0] <= hours.index:
             world = changes.pop(0)[1](world)
         rng = np.random.default_rng([shop.seed, TRADE, hours.index])
@@ -115,17 +142,12 @@ def _rows_by_day(shop: Shop) -> Iterator[tuple[Hours, list[list[str]]]]:
         for days, order in returns(rng, orders):
             awaited[_next_open(shop.start, hours.index + days)].append(order)
         orders = sorted(orders + awaited.pop(hours.index, []), key=lambda order: order.minute)
-        rows = [
-            row
-            for place, order in enumerate(orders)
-            for row in _rows(order, number + place, hours.day)
-        ]
+        yield TradingDay(hours, world, orders, number)
         number += len(orders)
-        dirt = np.random.default_rng([shop.seed, DIRT, hours.index])
-        yield hours, _with_dirt(dirt, rows, shop.dirty_rate)
 
 
-def _first_world(shop: Shop) -> World:
+def first_world(shop: Shop) -> World:
+    """The shop as it is before its first day."""
     rng = np.random.default_rng([shop.seed, WORLD])
     stock = draw_stock(rng, shop.products)
     return World(stock, draw_customers(rng, shop.customers, stock))
@@ -143,7 +165,7 @@ def _changes(shop: Shop) -> list[tuple[int, Callable[[World], World]]]:
     return sorted(changes, key=lambda change: change[0])
 
 
-def _trading_days(shop: Shop) -> Iterator[Hours]:
+def _open_hours(shop: Shop) -> Iterator[Hours]:
     clock = 0.0
     for index in range(shop.days):
         day = shop.start + timedelta(days=index)

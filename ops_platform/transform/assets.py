@@ -191,7 +191,7 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
     models = [
         _key(manifest, unique_id)
         for unique_id, node in manifest["nodes"].items()
-        if node["resource_type"] == "model"
+        if node["resource_type"] in ("model", "snapshot")
     ]
 
     @dg.asset(

@@ -33,5 +33,6 @@ def tables(manifest: dict[str, Any]) -> list[str]:
     return sorted(
         f"{node['schema']}.{node['name']}"
         for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["config"]["materialized"] != "view"
+        if node["resource_type"] in ("model", "snapshot")
+        and node["config"]["materialized"] != "view"
     )

@@ -12,12 +12,13 @@ from sqlglot.optimizer.scope import build_scope
 from ops_platform.errors import OpsError
 
 Lineage = dict[str, list[tuple[str, str]]]
+MADE = ("model.", "snapshot.")
 
 
 def column_lineage(
     manifest: Mapping[str, Any], raw_columns: Mapping[str, Sequence[str]]
 ) -> dict[str, Lineage]:
-    """For each model (by unique id): its columns, and the (parent's unique id, column) of each.
+    """For each model or snapshot (by unique id): its columns and the (parent's id, column) of each.
 
     `raw_columns` names the columns of each source table. A model whose SQL sqlglot can't resolve
     has an empty lineage, and its columns are those that its YAML documents. Raises OpsError when
@@ -26,7 +27,7 @@ def column_lineage(
     parents = {
         _relation(node): unique_id
         for unique_id, node in {**manifest["sources"], **manifest["nodes"]}.items()
-        if unique_id.startswith(("source.", "model."))
+        if unique_id.startswith(("source.", *MADE))
     }
     schema: dict[str, Any] = {}
     for node in manifest["sources"].values():
@@ -59,7 +60,7 @@ def _in_order(manifest: Mapping[str, Any]) -> list[str]:
     order: list[str] = []
 
     def visit(unique_id: str) -> None:
-        if unique_id in order or not unique_id.startswith("model."):
+        if unique_id in order or not unique_id.startswith(MADE):
             return
         for parent in manifest["nodes"][unique_id]["depends_on"]["nodes"]:
             visit(parent)

@@ -122,6 +122,7 @@ def dbt_scratch(settings: Settings) -> Iterator[tuple[Path, dict[str, str]]]:
                 "OPS_HOME": str(settings.home),
                 "OPS_DATA_PATH": str(lake.data_path),
                 SCRATCH: name,
+                "OPS_DBT_NOW": settings.now().isoformat(sep=" "),
             },
         )
 

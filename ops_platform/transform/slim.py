@@ -109,5 +109,6 @@ def _building(settings: Settings, scratch: Path, production: Lake, snapshot: int
         "OPS_PRODUCTION_DATA_PATH": str(production.data_path),
         "OPS_PRODUCTION_CATALOG_URL": settings.production_catalog_url or "",
         SCRATCH: str(scratch),
+        "OPS_DBT_NOW": settings.now().isoformat(sep=" "),
         PRODUCTION_SNAPSHOT: str(snapshot),
     }

@@ -22,7 +22,9 @@ class Translator(DagsterDbtTranslator):
             key=dg.AssetKey([node["schema"], node["name"]]),
             group_name="transform",
             tags={"ops": "dataops"},
-            automation_condition=(WHEN_DATA_CHANGES if node["resource_type"] == "model" else None),
+            automation_condition=(
+                WHEN_DATA_CHANGES if node["resource_type"] in ("model", "snapshot") else None
+            ),
         ).merge_attributes(metadata={"dagster/table_name": f"lake.{node['schema']}.{node['name']}"})
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:

@@ -14,6 +14,7 @@ from ops_platform.ingest.take_in import Intake, take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT
+from tests.postgres import postgres_server, postgres_url  # noqa: F401
 
 NOW = datetime(2024, 6, 1)
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"

@@ -29,7 +29,7 @@ VISITS = Contract(
         Column("at", "TIMESTAMP", ("at",), '"at"', ""),
     ),
     event_time="at",
-    is_json=True,
+    format="json",
 )
 
 

@@ -1,20 +1,16 @@
 """dbt's data tests as checks of a pinned snapshot: each finds the fault that is planted for it."""
 
-from datetime import datetime
-
 import pytest
 
 from ops_platform.errors import BlockedError
-from ops_platform.ingest.contract import read_contract
-from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import require
 from ops_platform.lake.write import write
-from ops_platform.settings import PROJECT
 from ops_platform.simulate.shop import Shop, write_orders
 from ops_platform.transform.data_tests import blocking_tests, tables
+from tests.transform.conftest import take_in_orders
 
 # In this order, each on top of those before it, so that none of them hides another.
 FAULTS = {
@@ -62,8 +58,7 @@ def snapshots(tmp_path_factory, make_models):
     home = tmp_path_factory.mktemp("checks")
     lake = Lake(home / "lake", home / "lake" / "data")
     write_orders(Shop(days=25, customers=30, products=15), home / "orders")
-    contract = read_contract(PROJECT / "contracts" / "orders.odcs.yaml")
-    take_in(lake, contract, home / "orders", datetime(2024, 6, 1))
+    take_in_orders(lake, home / "orders")
     write(lake, make_models)
     ids = [catalog.head(lake)]
     for sql in FAULTS.values():

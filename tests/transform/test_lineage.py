@@ -28,7 +28,7 @@ def origins(lineage, model: str, column: str) -> set[str]:
     """The raw columns that a column comes from, through all models between."""
     found = set()
     for parent, name in lineage[model][column]:
-        found |= {name} if parent == RAW else origins(lineage, parent, name)
+        found |= {name} if parent.startswith("source.") else origins(lineage, parent, name)
     return found
 
 
@@ -48,10 +48,16 @@ def test_a_models_own_step_is_named(lineage):
         ("dim_customers", "country", {"country"}),
         ("dim_products", "last_price", {"unit_price"}),
         ("dim_products", "description", {"description"}),
+        ("dim_products", "list_price", {"price"}),
     ],
 )
 def test_a_column_is_followed_from_raw_to_mart(lineage, mart, column, raw):
     assert origins(lineage, f"model.ops.{mart}", column) == raw
+
+
+def test_a_snapshot_is_followed_like_a_model(lineage):
+    snapshot = "snapshot.ops.customers_history"
+    assert lineage[snapshot]["country"] == [("model.ops.stg_customers__accounts", "country")]
 
 
 def test_a_matched_quantity_comes_from_quantities(lineage):

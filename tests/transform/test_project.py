@@ -2,17 +2,15 @@
 
 import re
 import shutil
-from datetime import datetime
 
 import pytest
 
 from ops_platform.errors import OpsError
-from ops_platform.ingest.contract import read_contract
-from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings
 from ops_platform.simulate.shop import Shop, write_orders
 from ops_platform.transform.project import manifest_path, project_digest, read_manifest, run_dbt
+from tests.transform.conftest import take_in_orders
 
 
 @pytest.fixture
@@ -74,10 +72,9 @@ def test_its_own_unit_and_data_tests_pass_and_nothing_in_it_is_deprecated(tmp_pa
     settings = Settings(home=tmp_path / "home")
     folder = tmp_path / "orders"
     write_orders(Shop(days=12, customers=20, products=15), folder)
-    contract = read_contract(settings.contracts / "orders.odcs.yaml")
-    take_in(Lake.at(settings), contract, folder, datetime(2024, 6, 1))
+    take_in_orders(Lake.at(settings), folder)
     code = run_dbt(settings, ["--warn-error", "--no-use-colors", "build"])
     said = capfd.readouterr().out
     assert code == 0, said
     assert re.search(r"\b1[0-9] unit tests", said)
-    assert re.search(r"\b[5-9][0-9] data tests", said)
+    assert re.search(r"\b[6-9][0-9] data tests", said)

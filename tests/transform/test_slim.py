@@ -3,14 +3,11 @@
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from ops_platform.errors import NotPublishedError
-from ops_platform.ingest.contract import read_contract
-from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published, publish, published
@@ -23,6 +20,7 @@ from ops_platform.transform.slim import (
     keep_published_manifest,
     published_manifest,
 )
+from tests.transform.conftest import take_in_orders
 
 PRODUCTS = "models/marts/dim_products.sql"
 MATCHED = "models/intermediate/int_cancellations_matched.sql"
@@ -36,9 +34,8 @@ def make_production(folder: Path) -> Settings:
     """
     settings = Settings(home=folder / "production")
     write_orders(Shop(days=10, customers=15, products=12), folder / "orders")
-    contract = read_contract(settings.contracts / "orders.odcs.yaml")
     lake = Lake.at(settings)
-    take_in(lake, contract, folder / "orders", datetime(2024, 6, 1))
+    take_in_orders(lake, folder / "orders")
     assert run_dbt(settings, ["--quiet", "run"]) == 0
     publish(lake, Published(catalog.head(lake), catalog.head(lake)), seen=None)
     keep_published_manifest(settings.home, project_digest(settings))

@@ -32,11 +32,20 @@ places as (
         ) as recency
     from lines
 
+),
+
+accounts as (
+
+    select * from {{ ref('stg_customers__accounts') }}
+
 )
 
 select
     totals.customer_id,
     places.country,
+    accounts.country as account_country,
+    accounts.joined_on,
+    accounts.newsletter,
     totals.first_ordered_on,
     totals.last_ordered_on,
     totals.orders,
@@ -47,5 +56,7 @@ select
 from totals
 inner join places
     on totals.customer_id = places.customer_id
+left join accounts
+    on totals.customer_id = accounts.customer_id
 where places.recency = 1
 order by totals.customer_id

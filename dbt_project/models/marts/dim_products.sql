@@ -63,11 +63,21 @@ prices as (
     from lines
     where is_sale
 
+),
+
+catalog as (
+
+    select * from {{ ref('stg_products__products') }}
+
 )
 
 select
     totals.product_id,
     descriptions.description,
+    catalog.title,
+    catalog.category,
+    catalog.list_price,
+    catalog.introduced_on,
     totals.first_sold_on,
     totals.last_sold_on,
     prices.unit_price as last_price,
@@ -84,4 +94,6 @@ left join prices
     on
         totals.product_id = prices.product_id
         and prices.recency = 1
+left join catalog
+    on totals.product_id = catalog.product_id
 order by totals.product_id
