@@ -9,8 +9,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.errors import LakeError
-from ops_platform.prompt import console, errors, plain_errors, print_json, sign_of_life, working
+from ops_platform.prompt import (
+    Json,
+    console,
+    errors,
+    plain_errors,
+    print_json,
+    sign_of_life,
+    working,
+)
 
 app = typer.Typer(
     name="ops",
@@ -20,14 +29,14 @@ app = typer.Typer(
 )
 lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no_args_is_help=True)
 app.add_typer(lake_app, name="lake")
+app.add_typer(catalog_app, name="catalog")
+app.command()(lineage)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {
     *("run", "build", "seed", "snapshot", "test", "run-operation", "clone", "retry"),
     *("show", "compile", "docs"),
 }
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -17,6 +17,8 @@ from ops_platform.errors import OpsError
 from ops_platform.settings import Settings, telemetry_off
 
 SIGN_SECONDS = 5
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
 console = Console()
 errors = Console(stderr=True)
 

@@ -42,6 +42,7 @@ class Column:
     maximum: float | None = None
     pattern: str | None = None
     timezone: str = "UTC"
+    classification: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,4 +158,5 @@ def _column(column: SchemaProperty) -> Column:
         maximum=options.get("maximum"),
         pattern=options.get("pattern"),
         timezone=options.get("defaultTimezone", "UTC"),
+        classification=column.classification,
     )
