@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
@@ -33,6 +34,8 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(contract_app, name="contract")
 check_app = typer.Typer(help="Look for what must not be there.", no_args_is_help=True)
 app.add_typer(check_app, name="check")
+app.add_typer(catalog_app, name="catalog")
+app.command()(lineage)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {

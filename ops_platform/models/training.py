@@ -32,7 +32,7 @@ BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
     "popularity": Popularity,
     "personal_frequency": PersonalFrequency,
 }
-_ROWS = (
+ROWS = (
     f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
     "ORDER BY customer_id, product_id, day"
 )
@@ -102,7 +102,7 @@ def read_training_set(lake: Lake) -> TrainingSet:
                 f"and of the published marts, {pointer.marts}: materialize all features"
             )
         return TrainingSet(
-            connection.execute(_ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, _ROWS)
+            connection.execute(ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, ROWS)
         )
 
 
