@@ -6,6 +6,7 @@ from ops_platform.automation import data_automation
 from ops_platform.features.assets import feature_asset, published_features, schema_check
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
+from ops_platform.ingest.checks import profiles_asset
 from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
 from ops_platform.ingest.rules import raw_checks
@@ -35,7 +36,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
-    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
+    unused = unread(manifest, contracts)
+    beside = [check for contract in unused for check in raw_checks(contract)]
+    used = [contract for contract in contracts if contract not in unused]
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),
@@ -43,7 +46,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
             published_features(views, beside),
-            *(asset(name) for name in models for asset in (training_set_asset, model_asset)),
+            profiles_asset(contracts),
+            *(training_set_asset(name, used) for name in models),
+            *(model_asset(name) for name in models),
             release_asset(),
             drift_asset(),
         ],

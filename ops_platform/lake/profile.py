@@ -45,7 +45,7 @@ class Profile:
     total: float | None
     squares: float | None
     parts: Mapping[str, int]
-    sketch: tuple[int, ...]
+    sketch: Sequence[int]
 
     def __add__(self, other: "Profile") -> "Profile":
         """Both together."""
@@ -215,6 +215,6 @@ def read_profiles(
 ) -> dict[date, dict[str, Profile]]:
     """The profiles of a query of `period` and the columns of SHAPE: by day, by column."""
     found: dict[date, dict[str, Profile]] = {}
-    for period, column, *rest, parts, sketch in connection.execute(query, values).fetchall():
-        found.setdefault(period, {})[column] = Profile(*rest, parts=parts, sketch=tuple(sketch))
+    for period, column, *measured in connection.execute(query, values).fetchall():
+        found.setdefault(period, {})[column] = Profile(*measured)
     return found
