@@ -62,7 +62,7 @@ FAULTS = {
     "nulls of description +5 points": _UNDESCRIBED.format(70, "made"),
     "every line twice": "FROM shop UNION ALL FROM shop",
     "nulls of customer_id +5 points": (
-        "SELECT * REPLACE (CASE WHEN hash(order_id, product_id, ordered_at, quantity, 2) % 100 >= 5 "
+        "SELECT * REPLACE (CASE WHEN hash(order_id, product_id, quantity, 2) % 100 >= 5 "
         "THEN customer_id END AS customer_id) FROM shop"
     ),
 }

@@ -48,7 +48,9 @@ TAIL = 0.2
 # Last year's same weeks: 364 days are whole weeks.
 YEAR, SEASON_DAYS, SEASON_MIN = timedelta(364), 3, 3
 # A weekday on which the table had rows in so many of the last weeks is a working day.
-OPEN, ROWS_MIN = 10, 30
+OPEN = 10
+# Of fewer rows no share is judged, and none at all may be chance.
+ROWS_MIN = 50
 # A distribution whose parts hold less than this share of the rows says little.
 COVERED = 0.9
 
@@ -77,7 +79,7 @@ def _values(
     yield "volume", "", float(next(iter(profiles.values())).rows)
     for column in watched.columns:
         one = profiles.get(column)
-        if one is None:
+        if one is None or one.rows < ROWS_MIN:
             continue
         there = one.rows - one.nulls
         if column in watched.nullable:
@@ -183,7 +185,7 @@ def tail_chance(
 def _unscaled(measure: Measure, scaled: float) -> float:
     if measure == "nulls":
         return sin(min(max(scaled, 0.0), pi) / 2) ** 2
-    return exp(scaled) - (0.01 if measure == "distribution" else 0.0)
+    return scaled if measure == "distribution" else exp(scaled)
 
 
 # A day's rows are the sum of many orders, which brings their tail nearer to a normal one.
@@ -198,7 +200,7 @@ NOISE: dict[Measure, float] = {
     "volume": 0.02,
     "nulls": 0.01,
     "distinct": 0.01,
-    "distribution": 0.02,
+    "distribution": 0.01,
 }
 
 

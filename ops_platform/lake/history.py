@@ -128,4 +128,4 @@ def scaled(measure: Measure, value: float) -> float:
     """On a scale on which a measure's noise is about the same whatever its size."""
     if measure == "nulls":
         return 2 * asin(sqrt(value))
-    return log(max(value, 1e-3) if measure != "distribution" else value + 0.01)
+    return value if measure == "distribution" else log(max(value, 1e-3))
