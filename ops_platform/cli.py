@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
+from ops_platform.cli_data import data_app
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
     Json,
@@ -32,6 +33,7 @@ lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no
 app.add_typer(lake_app, name="lake")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(contract_app, name="contract")
+app.add_typer(data_app, name="data")
 check_app = typer.Typer(help="Look for what must not be there.", no_args_is_help=True)
 app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
