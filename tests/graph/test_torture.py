@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.torture import run
+from benchmarks.killed_graphs import run
 
 pytestmark = pytest.mark.graph
 
