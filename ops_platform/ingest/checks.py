@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.connect import connect
@@ -56,6 +57,7 @@ def profiles_asset(contracts: list[Contract]) -> dg.AssetsDefinition:
             for contract in contracts
         ],
     )
+    @told_plainly()
     def profiles(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
