@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
-from ops_platform.errors import SourceError
+from ops_platform.errors import OpsError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Found, find
 from ops_platform.ingest.location import source_location
@@ -45,7 +45,7 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         for contract in contracts:
             try:
                 found, why = _ask(context.instance, settings, contract, seen)
-            except SourceError as error:
+            except OpsError as error:
                 found, why = None, str(error)
             if found is not None:
                 requests.append(found)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from ops_platform.errors import SourceError
 from ops_platform.ingest.contract import read_contracts
@@ -12,7 +13,8 @@ from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings
 
-CONTRACTS = {contract.name: contract for contract in read_contracts(PROJECT / "contracts")}
+KEY = SecretStr("a key of the tests")
+CONTRACTS = {contract.name: contract for contract in read_contracts(PROJECT / "contracts", KEY)}
 
 
 def connected(settings: Settings) -> set[str]:
