@@ -10,7 +10,7 @@ from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.expectations import expectations
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.location import is_copied, source_location
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.take_in import Intake, take_in
 from ops_platform.ingest.typed_read import rules
@@ -68,7 +68,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         location = source_location(settings, contract)
         if location is None:
             context.log.info(f"{contract.name} is not connected: its table stays as it is")
-        settled = context.run_tags.get(SETTLED_TAG)
+        settled = None if is_copied(settings, contract) else context.run_tags.get(SETTLED_TAG)
         intake = take_in(
             lake, contract, location, settings.now(), context.log.info, settled and int(settled)
         )
