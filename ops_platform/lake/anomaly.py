@@ -230,12 +230,27 @@ def is_missing(day: date, history: History) -> bool:
     weekdays = [day - timedelta(7 * week) for week in range(1, WEEKS + 1)]
     if weekdays[-1] < first or sum(known in traded for known in weekdays) < OPEN:
         return False
-    last_year = [day - YEAR, *(day - timedelta(back) for back in (365, 366))]
-    if any(
-        known >= first and known not in traded
-        for known in last_year
-        if known == day - YEAR or (known.month, known.day) == (day.month, day.day)
-    ):
+    if any(_was_closed(known, history.traded, traded) for known in _last_year(day)):
         return False
     rows = history.series[("volume", "")].same_weekdays(day)
     return bool(rows) and exp(median(rows)) >= ROWS_MIN
+
+
+def _last_year(day: date) -> list[date]:
+    """The same weekday of last year, and the same date."""
+    dates = [day - timedelta(back) for back in (365, 366)]
+    same = [known for known in dates if (known.month, known.day) == (day.month, day.day)]
+    return [day - YEAR, *same]
+
+
+def _was_closed(day: date, days: Sequence[date], traded: set[date]) -> bool:
+    """Whether a day had no rows though its weekday had, in the weeks around it."""
+    weeks = (day + timedelta(7 * week) for week in range(-WEEKS // 2, WEEKS // 2 + 1) if week)
+    around = [known for known in weeks if days[0] <= known <= days[-1]]
+    opened = sum(known in traded for known in around)
+    return (
+        day >= days[0]
+        and day not in traded
+        and bool(around)
+        and opened >= OPEN / WEEKS * len(around)
+    )

@@ -81,6 +81,9 @@ def test_a_closed_day_is_not_missing_and_a_working_day_is(shop):
     assert not is_missing(thursday + timedelta(2), history)
     # Closed last year on the same date.
     assert not is_missing(date(2024, 12, 25), history)
+    # On the same date last year it was a Saturday.
+    assert date(2024, 1, 6).weekday() == CLOSED
+    assert is_missing(date(2025, 1, 6), history)
     # Nothing is said of the first weeks.
     assert not is_missing(START + timedelta(30), history)
 
