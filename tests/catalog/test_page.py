@@ -82,5 +82,6 @@ def test_a_column_is_found_and_followed_by_keyboard_down_to_a_version(text, brow
     asked = re.findall(
         r'"url":"(\w+):', "".join(one["message"] for one in browser.get_log("performance"))
     )
-    # The browser's own first page is a data: address.
-    assert {*asked} == {"file", "data"}
+    # Where the browser tells of its own first page, that is a data: address.
+    assert "file" in asked
+    assert {*asked} <= {"file", "data"}
