@@ -305,12 +305,11 @@ def check_pii(
 
 @lake_app.command("check")
 def lake_check(as_json: Json = False) -> None:
-    """Whether every file, every table's count and every delivery in the ledger is as recorded."""
-    from ops_platform.lake.check import check
-    from ops_platform.lake.location import Lake
+    """Whether every file, count and delivery of the lake, release and model is as recorded."""
+    from ops_platform.soundness import faults as find
 
     with working("reading every file of the lake") as settings:
-        faults = check(Lake.at(settings))
+        faults = find(settings)
     if as_json:
         print_json({"holds": not faults, "faults": faults})
     else:
@@ -343,8 +342,10 @@ def lake_backup(folder: Folder) -> None:
     """Copy catalog, data files, MLflow and releases to a new folder, once the lake is checked."""
     from ops_platform.lake.backup import backup
     from ops_platform.lake.location import Lake
+    from ops_platform.soundness import require_beside
 
     with working("backing up") as settings:
+        require_beside(settings)
         backup(Lake.at(settings), settings.backed_up_folders, folder)
     console.print(f"backed up to {folder}")
 

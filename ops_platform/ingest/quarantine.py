@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_faults import DELIMITERS
 from ops_platform.ingest.deliveries import read
 from ops_platform.ingest.personal import hashed
 from ops_platform.ingest.records import Record, find_plain
@@ -49,7 +50,7 @@ def located(
 def _records(
     contract: Contract, path: Path, header: Fields, wanted: Collection[Fields], is_plain: bool
 ) -> Iterator[Record]:
-    if is_plain:
+    if is_plain and contract.format in DELIMITERS:
         return find_plain(path, contract.delimiter, wanted, is_headed=not contract.names)
     return read(contract, path, header)
 

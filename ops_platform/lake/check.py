@@ -18,9 +18,9 @@ LEDGER = "ledger.deliveries"
 def check(lake: Lake) -> list[str]:
     """Every fault found, in words; an empty list when the lake holds.
 
-    The catalog is sound and sealed, each file is there with its size and digest, each table scans to the
-    count that its files state, and each delivery in the ledger has its rows in raw and
-    quarantine, no more, no fewer. Raises LakeError when there is no lake at all.
+    The catalog is sound and as it was sealed, each file is there with its size and digest, each
+    table scans to the count that its files state, and each delivery in the ledger has its rows in
+    raw and quarantine, no more, no fewer. Raises LakeError when there is no lake at all.
     """
     with write_lock(lake):
         return faults(lake)
