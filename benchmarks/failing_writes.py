@@ -51,7 +51,7 @@ def shim() -> Iterator[Path]:
     """The compiled shim."""
     with tempfile.TemporaryDirectory(prefix="ops-shim-") as folder:
         library = Path(folder) / "failing_writes.so"
-        command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE]
+        command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE)]
         subprocess.run(command, check=True)
         yield library
 

@@ -43,7 +43,7 @@ def _writes(folder: Path, number: int) -> list[str]:
         return []
     rows = [("first", "all"), ("ingest", "all"), ("disk", str(number)), ("upkeep", str(number))]
     table = Table("work", "writes that failed", "runs refused", "s", title="failing writes")
-    faults = []
+    faults: list[str] = []
 
     def tell(what: str, work: Callable[[], Found]) -> None:
         start = time.monotonic()
