@@ -40,7 +40,7 @@ ci-slim: .venv/ready ## what the dbt project changes against OPS_PRODUCTION_HOME
 bench: .venv/ready ## what the README claims about speed, side by side in one run
 	$(BIN)/python -m benchmarks.walk
 
-torture: .venv/ready ## runs killed at random moments; the lake must hold after each
+torture: .venv/ready ## kills, failing writes, a full disk; the lake must hold after each
 	$(BIN)/python -m benchmarks.torture
 
 ui: .venv/ready ## Dagster's web server and daemon and MLflow's UI, stopped together

@@ -52,7 +52,7 @@ def the_published_is_whole(
 
 
 def _blocking(home: Home) -> list[BlockingCheck]:
-    contracts = read_contracts(home.settings.contracts)
+    contracts = read_contracts(home.settings.contracts, home.settings.hash_key)
     manifest = read_manifest(home.settings)
     return [
         *(one for contract in contracts for one in raw_checks(contract)),

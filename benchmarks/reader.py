@@ -1,19 +1,26 @@
 """A reader in a process of its own: it must never see a part of a delivery.
 
-`python -m benchmarks.reader HOME RECORDS` reads the published snapshot until it gets SIGTERM, then
-prints how often it did; exit code 1 and the reason when what it saw was not whole.
+`python -m benchmarks.reader HOME RECORDS` reads the published snapshot, or with a third argument
+`head` whatever was committed last, until it gets SIGTERM, then prints how often it did; exit code 1
+and the reason when what it saw was not whole.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import duckdb
 
+from benchmarks.graph import Home
+from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published_or_none
@@ -46,7 +53,53 @@ def apart(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [f"{row[0]} deliveries differ between raw and marts"] if row and row[0] else []
 
 
-def main(home: Path, records: dict[str, int]) -> int:
+@dataclass
+class Seen:
+    """What a reader in a process of its own saw."""
+
+    reads: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def reading(home: Home, records: dict[str, int], *arguments: str) -> Iterator[Seen]:
+    """A reader beside the block; what it saw is there when the block has ended."""
+    known, seen = home.path.parent / "records.json", Seen()
+    known.write_text(json.dumps(records), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.reader", str(home.path), str(known), *arguments],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield seen
+    finally:
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    if process.returncode:
+        seen.faults.append(f"the reader: {said[-2000:]}")
+    else:
+        seen.reads = int(said.split()[-1])
+
+
+def look(lake: Lake, records: dict[str, int], *, at_head: bool) -> list[str] | None:
+    """The faults that a reader sees now; None when there is nothing to be read yet."""
+    if at_head:
+        if not {"raw.orders", "quarantine.orders"} <= catalog.last_changed(lake).keys():
+            return None
+        with connect(lake) as connection:
+            return partial(connection, records)
+    pointer = published_or_none(lake)
+    if pointer is None:
+        return None
+    with connect(lake, snapshot=pointer.snapshot) as connection:
+        faults = partial(connection, records) + apart(connection)
+    return [f"at snapshot {pointer.snapshot}: {fault}" for fault in faults]
+
+
+def main(home: Path, records: dict[str, int], *, at_head: bool) -> int:
     """Read until told to stop; the exit code."""
     stop, parent, lake = threading.Event(), os.getppid(), Lake.at(Settings(home=home))
 
@@ -56,14 +109,11 @@ def main(home: Path, records: dict[str, int]) -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     reads = 0
     while not stop.is_set() and os.getppid() == parent:
-        pointer = published_or_none(lake)
-        if pointer is not None:
-            with connect(lake, snapshot=pointer.snapshot) as connection:
-                faults = partial(connection, records) + apart(connection)
-            if faults:
-                sys.stdout.write(f"at snapshot {pointer.snapshot}: {'; '.join(faults)}\n")
-                return 1
-            reads += 1
+        faults = look(lake, records, at_head=at_head)
+        if faults:
+            sys.stdout.write("; ".join(faults) + "\n")
+            return 1
+        reads += faults is not None
         # Paced, so that the reader leaves the processor to what is tortured.
         stop.wait(PACE_SECONDS)
     sys.stdout.write(f"{reads}\n")
@@ -71,4 +121,5 @@ def main(home: Path, records: dict[str, int]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text("utf-8"))))
+    known = json.loads(Path(sys.argv[2]).read_text("utf-8"))
+    raise SystemExit(main(Path(sys.argv[1]), known, at_head="head" in sys.argv[3:]))

@@ -1,308 +1,94 @@
-"""`python -m benchmarks.torture --kills 30`: runs killed at random moments; the lake must hold.
+"""`make torture`: processes killed, writes that fail, a full disk, deliveries of the worst kind.
 
-Order files are delivered a few at a time, with corrections, and each time the whole graph is
-started as a user starts it and SIGKILLed: its whole process group, or only Dagster, whose dbt child
-lives on, or only the dbt child. After each kill everything that is promised is looked at, and a
-reader in a process of its own looks all the while. At the end a run goes undisturbed, and its
-tables must be those of a fresh home that was given the same files. Exit code 1 on any violation.
+Three parts, each with a reader or a check of everything after each blow: writers that are killed
+(`killed_writers`), writes that fail (`failing_writes`), and whole graph runs that are killed
+(`killed_graphs`). Prints a summary; exit code 1 when anything did not hold.
 """
 
 import argparse
-import json
-import math
-import random
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import promises
-from benchmarks.deliveries import Plan, deliver, plan
-from benchmarks.graph import COMMAND, Home, materialize, running_step
-from benchmarks.kill import (
-    POLL_SECONDS,
-    kill,
-    kill_group,
-    members,
-    outlasts,
-    wait_for_dbt,
-    wait_until,
-)
-from ops_platform.lake.published import Published, published_or_none
-from ops_platform.processes import environment
+from benchmarks import failing_writes, killed_graphs, killed_writers
+from benchmarks.failing_writes import Found
 
-KINDS = ("group", "parent", "dbt")
-# A month of a small shop: judged on days, not on weeks.
-SMALL = {"OPS_EVALUATION_DAYS": "3", "OPS_EVALUATION_DAYS_MIN": "1"}
-PATIENCE = 300.0
+PARTS = ("writers", "writes", "graphs")
 console = Console()
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What was to be killed, after how many seconds, in which step, and how the run ended."""
-
-    kind: str
-    seconds: float
-    step: str
-    outcome: str
-    hit: bool
-    dbt_lives_on: bool
-
-
-@dataclass
-class Summary:
-    """What a torture found."""
-
-    attempts: list[Attempt] = field(default_factory=list)
-    checks: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    reads: int = 0
-    seconds: float = 0.0
-
-    @property
-    def kills(self) -> int:
-        """The attempts that hit something."""
-        return sum(attempt.hit for attempt in self.attempts)
-
-
-@dataclass
-class Torture:
-    """A home under torture; a run lasts `seconds`, and dbt has `dbt_nodes` in it."""
-
-    home: Home
-    planned: Plan
-    rng: random.Random
-    extra: dict[str, str]
-    seconds: float
-    dbt_nodes: int
-    # Shares of a run's length at which a whole group is killed: one in each equal part of it.
-    moments: list[float]
-    summary: Summary
-    pointer: Published | None = None
-    groups: list[int] = field(default_factory=list)
-
-    def attempt(self, kind: str) -> None:
-        """Start a run, kill it at a moment of chance, note what was hit, and look at the home."""
-        number = len(self.summary.attempts) + 1
-        log = self.home.path.parent / f"run-{number}.log"
-        start = time.monotonic()
-        with log.open("wb") as file:
-            run = subprocess.Popen(
-                COMMAND,
-                env={**self.home.environment, **self.extra},
-                cwd=self.home.path.parent,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.groups.append(run.pid)
-        hit = self._strike(run, kind, log)
-        seconds = time.monotonic() - start
-        step = running_step(_text(log))
-        outcome = "hung" if outlasts(run, PATIENCE) else f"exit code {run.returncode}"
-        lives_on = any("/dbt build " in process.command for process in members(run.pid))
-        outcome += ", dbt lives on" if lives_on else ""
-        if not hit:
-            # Runs on what is there already are shorter than the first.
-            self.seconds = seconds
-        self.summary.attempts.append(Attempt(kind, seconds, step, outcome, hit, lives_on))
-        what = f"{number}: {kind} after {seconds:.1f} s in {step}: {outcome}"
-        console.print(what if hit else f"{what} before the kill")
-        if outcome == "hung" or (not hit and run.returncode):
-            end = "".join(_text(log).splitlines(keepends=True)[-15:])
-            self.summary.violations.append(f"{what}, see {log}:\n{end}")
-            kill_group(run.pid)
-        self.look(f"after {what}")
-        self.nothing_lives()
-
-    def _strike(self, run: "subprocess.Popen[bytes]", kind: str, log: Path) -> bool:
-        """Kill at a moment of chance; False when the run ended before."""
-        if kind == "group":
-            share = self.moments.pop() if self.moments else self.rng.random()
-            if outlasts(run, share * self.seconds) and kill_group(run.pid):
-                return True
-            self.moments.append(share)
-            return False
-        # Only while dbt runs does it matter which of the two is killed. A node of dbt's own count
-        # is a moment that does not depend on how busy the machine is.
-        node = self.rng.randrange(self.dbt_nodes)
-        child = wait_for_dbt(run)
-        while node and f"{node} of {self.dbt_nodes} START" not in _text(log):
-            if not outlasts(run, POLL_SECONDS):
-                return False
-        return child is not None and kill(run.pid if kind == "parent" else child)
-
-    def look(self, when: str) -> None:
-        """Look at everything that is promised at any time."""
-        records = self.planned.records
-        self.promise(when, "lake check", promises.the_lake_holds(self.home))
-        published = promises.the_published_is_whole(self.home, self.pointer, records)
-        self.promise(when, "published", published)
-        rows = promises.no_row_is_lost_or_doubled(self.home, records)
-        self.promise(when, "nothing lost or doubled", rows)
-        self.pointer = published_or_none(self.home.lake) or self.pointer
-
-    def promise(self, when: str, name: str, faults: Iterator[str]) -> None:
-        """Note that a promise was looked at, and each of its faults."""
-        self.summary.checks[name] += 1
-        try:
-            self.summary.violations += [f"{when}: {name}: {fault}" for fault in faults]
-        except Exception as error:
-            self.summary.violations.append(f"{when}: {name}: {type(error).__name__}: {error}")
-
-    def finish(self, expected: dict[str, str]) -> None:
-        """One undisturbed run, after which everything must be as if nothing had ever happened."""
-        wait_until(self.nothing_lives, PATIENCE, "the end of what outlived its run")
-        self.promise("at the end", "undisturbed run", self._undisturbed())
-        self.look("at the end")
-        self.promise("at the end", "equal to a fresh home", promises.as_in(self.home, expected))
-        champion = promises.the_champion_is_the_last_promoted(self.home)
-        self.promise("at the end", "champion", champion)
-
-    def _undisturbed(self) -> Iterator[str]:
-        try:
-            materialize(self.home, self.extra, PATIENCE)
-        except RuntimeError as error:
-            yield str(error)
-
-    def nothing_lives(self) -> bool:
-        """Whether no process of any run is left; `groups` are then those of the living."""
-        # A group that is over is forgotten, because its number may be given to another.
-        self.groups = [group for group in self.groups if members(group)]
-        return not self.groups
-
-
-def run(kills: int, seed: int, folder: Path, *, kept: bool = False) -> Summary:
-    """Torture a home in `folder` with so many kills.
-
-    With `kept`, Dagster keeps its storage under the home from run to run, as with `ops demo`.
-    """
-    start = time.monotonic()
-    planned = plan(kills, seed, folder / "shop")
-    fresh = Home(folder / "fresh" / "home", folder / "fresh" / "orders")
-    home = Home(folder / "tortured" / "home", folder / "tortured" / "orders")
-    home.orders.mkdir(parents=True)
-    deliver(planned.final, fresh.orders)
-    whole = materialize(fresh, SMALL)
-    expected = promises.digests(fresh)
-    instance = {"DAGSTER_HOME": environment(home.settings)["DAGSTER_HOME"]} if kept else {}
-    rng, parts = random.Random(seed), math.ceil(kills / len(KINDS))
-    # Taken from the end: late kills first, so that there is something published to look at.
-    moments = [(part + rng.random()) / parts for part in range(parts)]
-    torture = Torture(
-        home, planned, rng, SMALL | instance,
-        whole.seconds, _dbt_nodes(whole.log), moments, Summary(),
-    )  # fmt: skip
-    try:
-        with _reader(torture):
-            _kill(torture, kills)
-            torture.finish(expected)
-    finally:
-        if not torture.nothing_lives():
-            for group in torture.groups:
-                kill_group(group)
-    torture.summary.seconds = time.monotonic() - start
-    return torture.summary
-
-
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
-
-
-def _dbt_nodes(log: str) -> int:
-    found = re.search(r"\b1 of (\d+) START", log)
-    if found is None:
-        raise RuntimeError(f"dbt's count of its nodes is not in the log:\n{log[-3000:]}")
-    return int(found[1])
-
-
-def _kill(torture: Torture, kills: int) -> None:
-    steps, kinds, summary = list(torture.planned.steps), list[str](), torture.summary
-    while summary.kills < kills and len(summary.attempts) < 3 * kills:
-        kinds = kinds or torture.rng.sample(KINDS, len(KINDS))
-        if steps:
-            deliver(steps.pop(0), torture.home.orders)
-            torture.attempt(kinds.pop())
-        else:
-            # All is delivered, so dbt may have nothing to do.
-            torture.attempt("group")
-    for step in steps:
-        deliver(step, torture.home.orders)
-
-
-@contextmanager
-def _reader(torture: Torture) -> Iterator[None]:
-    home, summary = torture.home, torture.summary
-    records = home.path.parent / "records.json"
-    records.write_text(json.dumps(torture.planned.records), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.reader", str(home.path), str(records)],
-        env=home.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        said, _ = process.communicate(timeout=60)
-    summary.checks["reader"] += 1
-    if process.returncode:
-        summary.violations.append(f"the reader: {said[-2000:]}")
-    else:
-        summary.reads = int(said.split()[-1])
-
-
-def _print(summary: Summary) -> None:
-    kills = Counter((one.kind, one.step) for one in summary.attempts if one.hit)
-    steps = sorted({step for _, step in kills})
-    table = Table("step that was running", *KINDS, "all", title=f"{summary.kills} kills")
-    for step in steps:
-        counts = [kills[kind, step] for kind in KINDS]
-        table.add_row(step, *(str(count or "") for count in counts), str(sum(counts)))
-    missed = len(summary.attempts) - summary.kills
-    outlived = sum(one.dbt_lives_on for one in summary.attempts)
+def _writers(folder: Path, kills: int, seed: int) -> list[str]:
+    with console.status("killing writers") as status:
+        found = killed_writers.run(kills, seed, folder, status.update)
+    table = Table("writer", "killed", "ended before", title=f"{found.kills.total()} kills")
+    for kind in found.kills | found.missed:
+        table.add_row(kind, str(found.kills[kind]), str(found.missed[kind] or ""))
+    delivered = ", ".join(f"{number} {kind}" for kind, number in found.delivered.items())
     table.caption = (
-        f"{outlived} times dbt outlived its Dagster; {missed} runs ended before their kill; "
-        f"{summary.seconds:.0f} s in all"
+        f"delivered: {delivered}. {found.checks} checks of everything, {found.reads:,} reads "
+        f"beside, {found.seconds:.0f} s"
     )
     console.print(table)
-    table = Table("check", "times")
-    for name, times in summary.checks.items():
-        table.add_row(name, str(summary.reads if name == "reader" else times))
+    return found.faults
+
+
+def _writes(folder: Path, number: int) -> list[str]:
+    if failing_writes.compiler() is None:
+        console.print("writes that fail: left out, it takes Linux and a C compiler (cc)")
+        return []
+    rows = [("first", "all"), ("ingest", "all"), ("disk", str(number)), ("upkeep", str(number))]
+    table = Table("work", "writes that failed", "runs refused", "s", title="failing writes")
+    faults: list[str] = []
+
+    def tell(what: str, work: Callable[[], Found]) -> None:
+        start = time.monotonic()
+        with console.status(f"failing writes: {what}"):
+            found = work()
+        seconds = f"{time.monotonic() - start:.0f}"
+        table.add_row(found.what, str(found.failed), str(found.refused), seconds)
+        faults.extend(f"{found.what}: {fault}" for fault in found.faults)
+
+    for what, numbers in rows:
+        tell(what, partial(failing_writes.under_shim, what, folder / what, numbers))
+    tell("dbt", partial(failing_writes.under_dbt, folder / "dbt", number))
     console.print(table)
-    for violation in summary.violations:
-        console.print(f"[red]violation[/] {violation}", markup=True, highlight=False)
-    console.print("everything held" if not summary.violations else "[bold red]it did not hold[/]")
+    return faults
+
+
+def _graphs(folder: Path, kills: int, seed: int) -> list[str]:
+    summary = killed_graphs.run(kills, seed, folder)
+    killed_graphs.show(summary)
+    return summary.violations
 
 
 def main() -> int:
     """Torture, print and judge; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--writers", type=int, default=200, help="writers that are killed")
+    parser.add_argument("--writes", type=int, default=50, help="writes that fail, of each kind")
+    parser.add_argument("--graphs", type=int, default=6, help="graph runs that are killed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--kept", action="store_true", help="with Dagster's storage kept under the home"
-    )
-    parser.add_argument("--folder", type=Path, help="an empty folder, left as it is at the end")
     options = parser.parse_args()
+    start, faults = time.monotonic(), list[str]()
     with tempfile.TemporaryDirectory(prefix="ops-torture-") as scratch:
-        folder = (options.folder or Path(scratch)).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        summary = run(options.kills, options.seed, folder, kept=options.kept)
-    _print(summary)
-    return 1 if summary.violations else 0
+        folder = Path(scratch)
+        if "writers" in options.parts:
+            faults += _writers(folder / "writers", options.writers, options.seed)
+        if "writes" in options.parts:
+            faults += _writes(folder / "writes", options.writes)
+        if "graphs" in options.parts:
+            faults += _graphs(folder / "graphs", options.graphs, options.seed)
+    for fault in faults:
+        console.print(f"[red]violation[/] {fault}", highlight=False)
+    said = "everything held" if not faults else "[bold red]it did not hold[/]"
+    console.print(f"{said}, {time.monotonic() - start:.0f} s in all")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ WHEN_DATA_CHANGES = dg.AutomationCondition.eager() & dg.AutomationCondition.all_
     _SOUND | dg.AutomationCondition.will_be_requested()
 )
 EVERY_SECONDS = 5
+# Of a run that fails, as long as nothing else asks for it again.
+MAX_RETRIES = {"dagster/max_retries": "2"}
 CAUSE_TAG = "ops/cause"
 # Deliveries that changed after this moment, in ns since 1970, are left for a later run.
 SETTLED_TAG = "ops/settled_ns"
@@ -24,6 +26,8 @@ def data_automation() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_SECONDS,
+        # A condition asks once for a change, whatever became of the run.
+        run_tags=MAX_RETRIES,
         description="Materializes marts, features and what watches them once what they are made "
         "of has changed and has passed its blocking checks.",
     )

@@ -9,7 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
+from ops_platform.cli_data import data_app
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
     Json,
@@ -31,8 +33,11 @@ lake_app = typer.Typer(help="The lakehouse: check, backup, restore, upkeep.", no
 app.add_typer(lake_app, name="lake")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(contract_app, name="contract")
+app.add_typer(data_app, name="data")
 check_app = typer.Typer(help="Look for what must not be there.", no_args_is_help=True)
 app.add_typer(check_app, name="check")
+app.add_typer(catalog_app, name="catalog")
+app.command()(lineage)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {
@@ -305,12 +310,11 @@ def check_pii(
 
 @lake_app.command("check")
 def lake_check(as_json: Json = False) -> None:
-    """Whether every file, every table's count and every delivery in the ledger is as recorded."""
-    from ops_platform.lake.check import check
-    from ops_platform.lake.location import Lake
+    """Whether every file, count and delivery of the lake, release and model is as recorded."""
+    from ops_platform.soundness import faults as find
 
     with working("reading every file of the lake") as settings:
-        faults = check(Lake.at(settings))
+        faults = find(settings)
     if as_json:
         print_json({"holds": not faults, "faults": faults})
     else:
@@ -343,8 +347,10 @@ def lake_backup(folder: Folder) -> None:
     """Copy catalog, data files, MLflow and releases to a new folder, once the lake is checked."""
     from ops_platform.lake.backup import backup
     from ops_platform.lake.location import Lake
+    from ops_platform.soundness import require_beside
 
     with working("backing up") as settings:
+        require_beside(settings)
         backup(Lake.at(settings), settings.backed_up_folders, folder)
     console.print(f"backed up to {folder}")
 

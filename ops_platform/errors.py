@@ -49,5 +49,9 @@ class TrainingError(OpsError):
     """The training set is not what the model may be fitted on."""
 
 
+class UnfitError(OpsError):
+    """A day of a source is unlike its history, as a fault of the data is, and not accepted."""
+
+
 class MonitorError(OpsError):
     """A champion can't be watched."""

@@ -6,6 +6,7 @@ from ops_platform.automation import data_automation
 from ops_platform.features.assets import feature_asset, published_features, schema_check
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
+from ops_platform.ingest.checks import profiles_asset
 from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
 from ops_platform.ingest.rules import raw_checks
@@ -35,17 +36,20 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
     views = find_views()
-    beside = [check for contract in unread(manifest, contracts) for check in raw_checks(contract)]
+    beside = unread(manifest, contracts)
+    used = [contract for contract in contracts if contract not in beside]
     return dg.Definitions(
         assets=[
             *(raw_asset(contract) for contract in contracts),
             mart_assets(settings, manifest, contracts),
             published_marts(manifest, contracts),
             *(feature_asset(view) for view in views),
-            published_features(views, beside),
-            *(asset(name) for name in models for asset in (training_set_asset, model_asset)),
+            published_features(views, [c for contract in beside for c in raw_checks(contract)]),
+            profiles_asset(contracts),
+            *(training_set_asset(name, used) for name in models),
+            *(model_asset(name) for name in models),
             release_asset(),
-            drift_asset(),
+            drift_asset(models),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
@@ -58,9 +62,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             data_automation(),
             retraining_sensor(models),
             failed_run_sensor(),
-            missing_sensor(contracts),
+            missing_sensor(contracts, beside),
         ],
-        schedules=[nightly_schedule(), weekly_schedule()],
+        schedules=[nightly_schedule(), weekly_schedule(models)],
         resources={
             "settings": settings,
             "dbt": dbt_resource(settings),

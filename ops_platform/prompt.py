@@ -17,6 +17,7 @@ from ops_platform.errors import OpsError
 from ops_platform.settings import Settings, telemetry_off
 
 SIGN_SECONDS = 5
+
 console = Console()
 errors = Console(stderr=True)
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import BlockedError
+from ops_platform.failures import told_plainly
 from ops_platform.features.build import build, newest_day, stamps_of, validate
 from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
@@ -45,6 +46,7 @@ def feature_asset(view: FeatureView) -> dg.AssetsDefinition:
             "dagster/table_name": f"lake.{view.table}",
         },
     )
+    @told_plainly()
     def features(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -91,6 +93,7 @@ def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
         blocking=True,
         description="The table satisfies the view's pandera schema.",
     )
+    @told_plainly()
     def schema_holds(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         lake = Lake.at(settings)
         with connect(lake, snapshot=catalog.head(lake)) as connection:
@@ -128,6 +131,7 @@ def published_features(
         description="The published snapshot, moved on when the features that were built from it "
         "satisfy their schemas.",
     )
+    @told_plainly()
     def publish_features(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         pointer, snapshot = published(lake), catalog.head(lake)

@@ -19,7 +19,7 @@ from ops_platform.lake.published import Published, published, published_or_none
 from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
-_OWN = ("as_of", "_snapshot")
+OWN = ("as_of", "_snapshot")
 
 
 def newest_day(lake: Lake) -> date:
@@ -90,7 +90,7 @@ class Validation:
 def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Validation:
     """Check the view's table in the engine against its pandera schema."""
     backend = ibis.duckdb.from_connection(connection)
-    table = backend.table(view.name, database=("lake", "features")).drop(*_OWN)
+    table = backend.table(view.name, database=("lake", "features")).drop(*OWN)
     rows = int(table.count().execute())
     try:
         view.schema.validate(table, lazy=True)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from ops_platform.automation import SETTLED_TAG
+from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.expectations import expectations
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.location import is_copied, source_location
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.take_in import Intake, take_in
 from ops_platform.ingest.typed_read import rules
@@ -59,6 +60,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         ],
         output_required=True,
     )
+    @told_plainly()
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -66,7 +68,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         location = source_location(settings, contract)
         if location is None:
             context.log.info(f"{contract.name} is not connected: its table stays as it is")
-        settled = context.run_tags.get(SETTLED_TAG)
+        settled = None if is_copied(settings, contract) else context.run_tags.get(SETTLED_TAG)
         intake = take_in(
             lake, contract, location, settings.now(), context.log.info, settled and int(settled)
         )
@@ -223,7 +225,7 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     )
     def contract_holds(settings: dg.ResourceParam[Settings]) -> Iterator[dg.AssetCheckResult]:
         lake = Lake.at(settings)
-        with connect(lake, snapshot=catalog.head(lake)) as connection:
+        with told_plainly(), connect(lake, snapshot=catalog.head(lake)) as connection:
             for check in blocking:
                 failing = check.failures(connection)
                 yield dg.AssetCheckResult(

@@ -113,13 +113,12 @@ def _look_at_text(contract: Contract, path: Path) -> Content:
     header = _header(contract, path)
     plain = PlainForm(max(len(header), 1), contract.delimiter)
     with open_bytes(path) as file:
-        while lines := file.readlines(CHUNK):
-            block = b"".join(lines)
+        while block := file.read(CHUNK) + file.readline():
             digest.update(block)
             if fault is None:
                 fault = _undecodable(block, offset)
             if not contract.is_json:
-                plain.look(lines)
+                plain.look(block)
             offset += len(block)
     if contract.is_json:
         return _look_at_lines(contract, path, digest.hexdigest(), offset, fault)

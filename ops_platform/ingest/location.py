@@ -52,6 +52,11 @@ def connected_to(settings: Settings, contract: Contract) -> str | None:
     return str(settings.simulated_sources / name) if _is_simulated(settings, contract) else None
 
 
+def is_copied(settings: Settings, contract: Contract) -> bool:
+    """Whether a source's deliveries are copied here first, and so are never seen half-written."""
+    return contract.format == SQL or "://" in (connected_to(settings, contract) or "")
+
+
 def _is_simulated(settings: Settings, contract: Contract) -> bool:
     elsewhere = (
         settings.sources or settings.source.get(ORDERS) or settings.source.get(contract.name)
@@ -75,7 +80,7 @@ def source_location(
         return None
     if _is_simulated(settings, contract) and not Path(location).exists():
         _simulate(settings, contract)
-    if contract.format == SQL or "://" in location:
+    if is_copied(settings, contract):
         return _landed(settings, contract, location, patience)
     return Path(location)
 

@@ -2,15 +2,19 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_faults import DELIMITERS
 from ops_platform.ingest.deliveries import read
 from ops_platform.ingest.personal import hashed
+from ops_platform.ingest.records import Record, find_plain
 
+Fields = tuple[str, ...]
 COLUMNS = "_delivery VARCHAR, line BIGINT, reasons VARCHAR[], record VARCHAR"
 
 
@@ -24,33 +28,38 @@ class BadRecord:
     record: dict[str, str | None] | None
 
 
-def located(contract: Contract, header: tuple[str, ...], bad: list[BadRecord]) -> list[BadRecord]:
+def located(
+    contract: Contract, header: tuple[str, ...], bad: list[BadRecord], plain: set[Path]
+) -> list[BadRecord]:
     """The same records with their physical lines, found again by content in their files.
 
     The engine knows no lines for records that it could parse. Records of equal content are
-    equally bad, so their content finds them all.
+    equally bad, so their content finds them all. `plain` are the files in plain form.
     """
-    wanted: dict[Path, dict[tuple[str, ...], list[BadRecord]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    wanted: dict[Path, dict[Fields, list[BadRecord]]] = defaultdict(lambda: defaultdict(list))
     for one in bad:
         key = tuple((one.record or {}).get(name) or "" for name in header)
         wanted[one.path][key].append(one)
     return [
         BadRecord(one.path, line, one.reasons, one.record)
-        for path, records in wanted.items()
-        for one, line in _find_lines(contract, path, header, records)
+        for path, those in wanted.items()
+        for one, line in _find_lines(those, _records(contract, path, header, those, path in plain))
     ]
 
 
+def _records(
+    contract: Contract, path: Path, header: Fields, wanted: Collection[Fields], is_plain: bool
+) -> Iterator[Record]:
+    if is_plain and contract.format in DELIMITERS:
+        return find_plain(path, contract.delimiter, wanted, is_headed=not contract.names)
+    return read(contract, path, header)
+
+
 def _find_lines(
-    contract: Contract,
-    path: Path,
-    header: tuple[str, ...],
-    wanted: dict[tuple[str, ...], list[BadRecord]],
+    wanted: dict[Fields, list[BadRecord]], records: Iterator[Record]
 ) -> list[tuple[BadRecord, int | None]]:
     found: list[tuple[BadRecord, int | None]] = []
-    for record in read(contract, path, header):
+    for record in records:
         # A record of broken form is in quarantine already, with its line.
         waiting = None if record.faults else wanted.get(tuple(record.fields))
         if waiting:

@@ -12,14 +12,17 @@ handed on in a plain copy, and the others go to quarantine with their line.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ops_platform.ingest.opened import open_text
 
 LIMIT = csv.field_size_limit()
-_BLANK = (b"\n", b"\r\n")
+_FEED = ord("\n")
 
 
 @dataclass(frozen=True)
@@ -54,33 +57,60 @@ class PlainForm:
         field = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"' + apart + rb"]*+)"
         self._quoted = re.compile(field + rb"(?:%b%b){%d}" % (apart, field, columns - 1))
 
-    def look(self, lines: Sequence[bytes]) -> None:
-        """Look at the next lines, each with its end."""
-        if not self._holds:
+    def look(self, block: bytes) -> None:
+        """Look at the next lines, whole ones but for the file's last."""
+        if not self._holds or not block:
             return
-        block = b"".join(lines)
-        feeds, returns = block.count(b"\n"), block.count(b"\r")
+        characters = np.frombuffer(block, np.uint8)
+        feeds = np.flatnonzero(characters == _FEED)
+        ends = feeds + 1 if block.endswith(b"\n") else np.append(feeds + 1, len(block))
+        lengths = np.diff(ends, prepend=0)
+        returns = block.count(b"\r")
         self._ends |= {b"\r"} if returns else set()
-        self._ends |= {b"\n"} if returns < feeds else set()
-        written = [line for line in lines if line not in _BLANK]
-        self.records += len(written)
+        self._ends |= {b"\n"} if returns < len(feeds) else set()
+        # All line ends are alike, or else it is not in plain form.
+        is_blank = lengths == (2 if returns else 1)
+        is_blank &= characters[ends - 1] == _FEED
+        self.records += int(np.count_nonzero(~is_blank))
         self._holds = (
-            returns == block.count(b"\r\n")
+            returns == (block.count(b"\r\n") if returns else 0)
             and len(self._ends) <= 1
             # A blank line is no record, but the engine makes it one where there is one column.
-            and (self.columns > 1 or len(written) == len(lines))
-            and max(map(len, lines), default=0) <= LIMIT
-            and {line.count(self.delimiter) for line in written if b'"' not in line}
-            <= {self.columns - 1}
-            and all(
-                self._quoted.fullmatch(line.rstrip(b"\r\n")) for line in written if b'"' in line
-            )
+            and (self.columns > 1 or not is_blank.any())
+            and int(lengths.max()) <= LIMIT
+            and self._has_columns(block, characters, ends, is_blank)
+        )
+
+    def _has_columns(
+        self,
+        block: bytes,
+        characters: NDArray[np.uint8],
+        ends: NDArray[np.int64],
+        is_blank: NDArray[np.bool_],
+    ) -> bool:
+        # Counted for all lines at once; only those with a quote are looked at one by one.
+        wrong = _count(characters, self.delimiter[0], ends) != self.columns - 1
+        quoted = np.zeros(len(ends), bool)
+        if b'"' in block:
+            quoted = _count(characters, ord('"'), ends) > 0
+        starts = np.append(0, ends[:-1])
+        return not np.any(wrong & ~quoted & ~is_blank) and all(
+            self._quoted.fullmatch(block[start:end].rstrip(b"\r\n"))
+            for start, end in zip(starts[quoted], ends[quoted], strict=True)
         )
 
     @property
     def holds(self) -> bool:
         """Whether every line so far is in plain form."""
         return self._holds
+
+
+def _count(
+    characters: NDArray[np.uint8], character: int, ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How often a character stands in each of the lines that end there."""
+    places = np.flatnonzero(characters == character)
+    return np.diff(np.searchsorted(places, ends), prepend=0)
 
 
 def read(
@@ -104,6 +134,24 @@ def read(
         if fields and (number or not is_headed):
             yield Record(line, lines, fields, _faults(text, fields, header, delimiter))
         line += lines
+
+
+def find_plain(
+    path: Path, delimiter: str, wanted: Collection[tuple[str, ...]], *, is_headed: bool = True
+) -> Iterator[Record]:
+    """The records of a file in plain form whose fields are `wanted`.
+
+    Every line is a record there, so that only those with a quote have to be parsed.
+    """
+    texts = {delimiter.join(fields) for fields in wanted}
+    with open_text(path, newline="\n") as file:
+        if is_headed:
+            next(file, None)
+        for number, line in enumerate(file, start=1 + is_headed):
+            if line.rstrip("\r\n") in texts or '"' in line:
+                fields = next(csv.reader([line], delimiter=delimiter), [])
+                if tuple(fields) in wanted:
+                    yield Record(number, 1, fields, ())
 
 
 def _faults(text: str, fields: list[str], header: Sequence[str], delimiter: str) -> tuple[str, ...]:

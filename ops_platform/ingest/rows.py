@@ -258,6 +258,7 @@ def _broken(
             )
             for name, why, texts in found
         ],
+        {path for path in paths if reading.contents[path].is_plain},
     )
 
 

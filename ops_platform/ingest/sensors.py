@@ -1,4 +1,4 @@
-"""The landing sensor: asks for a source's raw table when deliveries have come, changed or gone."""
+"""The landing sensor: asks for raw tables when deliveries have come, changed or gone."""
 
 import hashlib
 import json
@@ -11,12 +11,11 @@ from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
 from ops_platform.errors import OpsError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Found, find
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.location import is_copied, source_location
 from ops_platform.ingest.take_in import has_news
 from ops_platform.lake.location import Lake
 from ops_platform.settings import Settings
 
-SOURCE_TAG, STATE_TAG = "ops/source", "ops/deliveries"
 _FAILED = dg.DagsterRunStatus.FAILURE
 _OPEN = [
     status
@@ -33,78 +32,96 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         target=[dg.AssetKey(["raw", contract.name]) for contract in contracts],
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for a raw table when deliveries of its source have come, changed or "
-        "gone; again, with back-off, when that run fails. A delivery that has changed just now is "
-        "left for a later run. What it waits for is said in its ticks.",
+        description="Asks for raw tables when deliveries of their sources have come, changed or "
+        "gone, in one run; again, with back-off, when that run fails. A delivery that has changed "
+        "just now is left for a later run. What it waits for is said in its ticks.",
     )
     def landing(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SensorResult:
         seen: dict[str, str] = json.loads(context.cursor or "{}")
-        requests, waiting = [], []
+        settled_ns = time.time_ns() - int(settings.settle_seconds * 1e9)
+        due, waiting = dict[str, str](), []
         for contract in contracts:
             try:
-                found, why = _ask(context.instance, settings, contract, seen)
+                state, why = _ask(context.instance, settings, contract, seen, settled_ns)
             except OpsError as error:
-                found, why = None, str(error)
-            if found is not None:
-                requests.append(found)
+                state, why = None, str(error)
+            if state is not None:
+                due[contract.name] = state
             if why:
                 waiting.append(why)
         return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else dg.SkipReason("; ".join(waiting) or "nothing new"),
+            run_requests=[_request(due, seen, settled_ns)] if due else [],
+            skip_reason=None if due else dg.SkipReason("; ".join(waiting) or "nothing new"),
             cursor=json.dumps(seen, sort_keys=True),
         )
 
     return landing
 
 
-def _ask(
-    instance: dg.DagsterInstance, settings: Settings, contract: Contract, seen: dict[str, str]
-) -> tuple[dg.RunRequest | None, str]:
-    """A run for the source's deliveries if one is due, else what is waited for.
+def state_tag(source: str) -> str:
+    """The tag of a run that says which state of a source's deliveries it was asked for."""
+    return f"ops/deliveries.{source}"
 
-    `seen` holds by source the run key that was last asked for, or the state that is dealt with.
+
+def _request(due: dict[str, str], seen: dict[str, str], settled_ns: int) -> dg.RunRequest:
+    """One run for all that is due at once: what follows from it is then one run too."""
+    return dg.RunRequest(
+        # The same attempts are asked for once, also by a tick that is repeated or by two daemons.
+        run_key=" ".join(seen[source] for source in due),
+        asset_selection=[dg.AssetKey(["raw", source]) for source in due],
+        tags={
+            **{state_tag(source): state for source, state in due.items()},
+            SETTLED_TAG: str(settled_ns),
+        },
+    )
+
+
+def _ask(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    contract: Contract,
+    seen: dict[str, str],
+    settled_ns: int,
+) -> tuple[str | None, str]:
+    """The state of the source's deliveries if a run is due for it, else what is waited for.
+
+    `seen` holds by source the attempt that was last asked for, or the state that is dealt with.
     """
     patience = timedelta(seconds=settings.poll_seconds)
     location = source_location(settings, contract, patience)
     if location is None:
         return None, ""
-    settled_ns = time.time_ns() - int(settings.settle_seconds * 1e9)
     files = find(contract, location)
-    settled = [file for file in files if file.modified_ns <= settled_ns]
+    until = None if is_copied(settings, contract) else settled_ns
+    settled = [file for file in files if until is None or file.modified_ns <= until]
     late = "" if settled == files else f"{contract.name}: a delivery has changed just now"
     state, asked = _digest(contract, settled), seen.get(contract.name)
     if asked == state or (late and not settled):
         return None, late
-    if _runs(instance, contract, statuses=_OPEN):
+    if _is_under_way(instance, contract):
         return None, f"{contract.name}: its run is under way"
     before = _runs(instance, contract, state)
     again = _again(before, settings.retry_seconds)
     if again is not None and datetime.now(UTC) < again:
         return None, f"{contract.name}: its run failed, tried again at {again:%H:%M:%S}"
     done = again is None and before and asked == _key(contract, state, len(before))
-    if done or not has_news(Lake.at(settings), contract, location, settings.now(), settled_ns):
+    if done or not has_news(Lake.at(settings), contract, location, settings.now(), until):
         seen[contract.name] = state
         return None, late
     seen[contract.name] = _key(contract, state, len(before) + 1)
-    return dg.RunRequest(
-        run_key=seen[contract.name],
-        asset_selection=[dg.AssetKey(["raw", contract.name])],
-        tags={SOURCE_TAG: contract.name, STATE_TAG: state, SETTLED_TAG: str(settled_ns)},
-    ), ""
+    return state, ""
 
 
-def _runs(
-    instance: dg.DagsterInstance,
-    contract: Contract,
-    state: str | None = None,
-    statuses: list[dg.DagsterRunStatus] | None = None,
-) -> list[dg.RunRecord]:
-    """The runs that were asked for, of one state or of all, the newest first."""
-    tags = {SOURCE_TAG: contract.name} | ({} if state is None else {STATE_TAG: state})
-    return list(instance.get_run_records(dg.RunsFilter(tags=tags, statuses=statuses)))
+def _is_under_way(instance: dg.DagsterInstance, contract: Contract) -> bool:
+    unfinished = instance.get_run_records(dg.RunsFilter(statuses=_OPEN))
+    return any(state_tag(contract.name) in record.dagster_run.tags for record in unfinished)
+
+
+def _runs(instance: dg.DagsterInstance, contract: Contract, state: str) -> list[dg.RunRecord]:
+    """The runs that were asked for this state of the source's deliveries, the newest first."""
+    return list(instance.get_run_records(dg.RunsFilter(tags={state_tag(contract.name): state})))
 
 
 def _again(before: list[dg.RunRecord], retry_seconds: float) -> datetime | None:
@@ -117,7 +134,6 @@ def _again(before: list[dg.RunRecord], retry_seconds: float) -> datetime | None:
 
 
 def _key(contract: Contract, state: str, attempt: int) -> str:
-    """The same attempt is asked for once, also by a tick that is repeated or by two daemons."""
     return f"{contract.name}-{state}#{attempt}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 
 from ops_platform.errors import LakeError
-from ops_platform.lake import catalog
+from ops_platform.lake import catalog, seal
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
@@ -18,9 +18,9 @@ LEDGER = "ledger.deliveries"
 def check(lake: Lake) -> list[str]:
     """Every fault found, in words; an empty list when the lake holds.
 
-    The catalog is sound, each file is there with its size and digest, each table scans to the
-    count that its files state, and each delivery in the ledger has its rows in raw and
-    quarantine, no more, no fewer. Raises LakeError when there is no lake at all.
+    The catalog is sound and as it was sealed, each file is there with its size and digest, each
+    table scans to the count that its files state, and each delivery in the ledger has its rows in
+    raw and quarantine, no more, no fewer. Raises LakeError when there is no lake at all.
     """
     with write_lock(lake):
         return faults(lake)
@@ -30,7 +30,7 @@ def faults(lake: Lake) -> list[str]:
     """What `check` finds, for a caller that holds the lock."""
     try:
         if lake.exists:
-            return _catalog_faults(lake) or _data_faults(lake)
+            return [*_catalog_faults(lake)] or _data_faults(lake)
     except LakeError as error:
         return [str(error)]
     if next(lake.data_path.rglob("*.parquet"), None) is None:
@@ -48,14 +48,19 @@ def _data_faults(lake: Lake) -> list[str]:
     return list(_file_faults(lake)) or _row_faults(lake)
 
 
-def _catalog_faults(lake: Lake) -> list[str]:
+def _catalog_faults(lake: Lake) -> Iterator[str]:
     if lake.catalog_url is not None:
-        return []
+        return
     with session(lake) as connection:
         said = connection.execute(
             "SELECT * FROM sqlite_query(current_database(), 'PRAGMA integrity_check(5)')"
         ).fetchall()
-    return [f"{lake.catalog_file}: {line}" for (line,) in said if line != "ok"]
+    yield from (f"{lake.catalog_file}: {line}" for (line,) in said if line != "ok")
+    if seal.is_broken(lake):
+        yield (
+            f"{lake.catalog_file}: it is not as the last write left it, by {seal.path_of(lake)}: "
+            "restore it from a backup; or remove that file, if it was changed by hand"
+        )
 
 
 def _file_faults(lake: Lake) -> Iterator[str]:

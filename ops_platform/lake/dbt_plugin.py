@@ -85,3 +85,4 @@ def _hold(lake: Lake, scratch: Path) -> None:
 def _note_snapshot(lake: Lake, file: Path) -> None:
     # Still under the lock: the id is of what dbt left, before any other writer's turn.
     file.write_text(str(catalog.head(lake)), encoding="utf-8")
+    _held.close()

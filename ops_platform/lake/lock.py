@@ -9,6 +9,7 @@ import psycopg
 from filelock import FileLock, Timeout
 
 from ops_platform.errors import LakeBusyError, LakeError
+from ops_platform.lake import seal
 from ops_platform.lake.location import Lake
 
 # The Dagster pool of steps that write. It has no limit by default: a killed run would never free
@@ -20,12 +21,16 @@ POOL = "lake"
 def write_lock(lake: Lake) -> Iterator[None]:
     """Hold the lake's write lock; freed when the process dies, whichever way.
 
-    Raises LakeBusyError after `lake.lock_seconds`.
+    The catalog's seal is off meanwhile. Raises LakeBusyError after `lake.lock_seconds`.
     """
     lake.home.mkdir(parents=True, exist_ok=True)
     held = _file_lock(lake) if lake.catalog_url is None else _advisory_lock(lake, lake.catalog_url)
     with held:
-        yield
+        seal.lift(lake)
+        try:
+            yield
+        finally:
+            seal.put(lake)
 
 
 @contextmanager

@@ -4,24 +4,40 @@ import dagster as dg
 
 from ops_platform.automation import CAUSE_TAG
 from ops_platform.errors import TrainingError
+from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.features.view import find_views
+from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry
-from ops_platform.models.training import BASELINES, METRIC, Outcome, Rules, read_training_set, train
+from ops_platform.models.training import (
+    BASELINES,
+    METRIC,
+    Outcome,
+    Rules,
+    read_training_set,
+    require_fit,
+    train,
+)
 from ops_platform.settings import Settings
 
 DIGEST = "digest"
 
 
-def training_set_asset(name: str) -> dg.AssetsDefinition:
-    """The asset `models/<model>/training_set`: which rows the next version is fitted on."""
+def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinition:
+    """The asset `models/<model>/training_set`: which rows the next version is fitted on.
+
+    `sources` are those that the marts are made of: none of their days may be unfit.
+    """
 
     @dg.asset(
         key=["models", name, "training_set"],
         deps=[
             PUBLISHED_FEATURES,
+            PROFILES,
             *(dg.AssetKey(["features", view.name]) for view in find_views()),
         ],
         group_name="models",
@@ -29,8 +45,10 @@ def training_set_asset(name: str) -> dg.AssetsDefinition:
         kinds={"duckdb"},
         tags={"ops": "mlops"},
         description="The exact rows of the next version: read from the published snapshot as of "
-        "a day, and known by their digest. The lake is checked first.",
+        "a day, and known by their digest. The lake is checked first, and no day's data may be "
+        "at fault.",
     )
+    @told_plainly()
     def training_set(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         faults = check(lake)
@@ -38,6 +56,10 @@ def training_set_asset(name: str) -> dg.AssetsDefinition:
             raise TrainingError(
                 "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
             )
+        for source in sources:
+            # What came since monitor/profiles was made.
+            judge_source(lake, source, settings.now())
+        require_fit(lake, [source.name for source in sources])
         rows = read_training_set(lake)
         return dg.MaterializeResult(
             metadata={
@@ -73,6 +95,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
             )
         ],
     )
+    @told_plainly()
     def model(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]

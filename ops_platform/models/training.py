@@ -10,13 +10,14 @@ from datetime import date, datetime, timedelta
 import duckdb
 import pandas as pd
 
-from ops_platform.errors import TrainingError
+from ops_platform.errors import TrainingError, UnfitError
 from ops_platform.features.build import published_with_features, query, stamps_of
 from ops_platform.features.view import find_views
 from ops_platform.features.views import customer_products
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
+from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published
 from ops_platform.models import gate
@@ -27,12 +28,13 @@ from ops_platform.models.judging import judge
 from ops_platform.models.registry import Registry, Version
 
 K = 20
+FAULTS_TOLD = 5
 METRIC = f"ndcg_at_{K}"
 BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
     "popularity": Popularity,
     "personal_frequency": PersonalFrequency,
 }
-_ROWS = (
+ROWS = (
     f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
     "ORDER BY customer_id, product_id, day"
 )
@@ -85,6 +87,20 @@ class Outcome:
     metrics: Mapping[str, float]
 
 
+def require_fit(lake: Lake, sources: list[str]) -> None:
+    """Raise UnfitError, which names each day of these sources whose data is at fault."""
+    unfit = [fault for fault in faults(lake) if fault.source in sources and fault.is_open]
+    if unfit:
+        first = unfit[0]
+        raise UnfitError(
+            "nothing is trained on data that is at fault: "
+            + "; ".join(fault.told for fault in unfit[:FAULTS_TOLD])
+            + (f"; and {len(unfit) - FAULTS_TOLD} more" if len(unfit) > FAULTS_TOLD else "")
+            + ". Deliver the days again, corrected; or, where they are right as they are, say so: "
+            f"ops data accept {first.source} {first.day} --why '...'"
+        )
+
+
 def read_training_set(lake: Lake) -> TrainingSet:
     """The published rows that a model may be fitted on.
 
@@ -102,7 +118,7 @@ def read_training_set(lake: Lake) -> TrainingSet:
                 f"and of the published marts, {pointer.marts}: materialize all features"
             )
         return TrainingSet(
-            connection.execute(_ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, _ROWS)
+            connection.execute(ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, ROWS)
         )
 
 

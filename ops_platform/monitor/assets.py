@@ -1,31 +1,33 @@
 """The door of the monitor: drift as an asset, and whether the champion alarms as a check on it."""
 
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from ops_platform.automation import WHEN_DATA_CHANGES
+from ops_platform.errors import MonitorError, OpsError
+from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
-from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
 from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
 from ops_platform.monitor.policy import policy
 from ops_platform.monitor.profile import NDCG
+from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.tables import DRIFT, read_reference
 from ops_platform.monitor.watch import Watched, watch
+from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
 
 KEY = dg.AssetKey(["monitor", "drift"])
 CHECK = "drift"
-# A champion's life until the fallback retrains it.
-DAYS_SHOWN = 28
 
 
-def drift_asset() -> dg.AssetsDefinition:
+def drift_asset(models: list[str]) -> dg.AssetsDefinition:
     """The asset `monitor/drift`: how each day since each champion's as-of differs from normal."""
 
     @dg.asset(
@@ -41,6 +43,7 @@ def drift_asset() -> dg.AssetsDefinition:
         "effect sizes by feature, and the statistic that raises alarms.",
         metadata={"dagster/table_name": f"lake.{DRIFT}"},
     )
+    @told_plainly()
     def drift(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -49,9 +52,18 @@ def drift_asset() -> dg.AssetsDefinition:
         rule = policy(settings.alarm_policy, settings.alarm_bound)
         # A day that is not over has deliveries to come, and each is judged once.
         over = settings.now().date() - timedelta(days=1)
-        watched = [watch(lake, registry, name, rule, over) for name in names()]
-        for one in watched:
-            context.log.info(f"{one.model}: {one.reason}")
+        watched, faults = list[Watched](), list[str]()
+        for name in models:
+            try:
+                watched.append(watch(lake, registry, name, rule, over))
+                _report_check(context.instance, name, _verdict(lake, registry, name))
+            except OpsError as error:
+                # The other models are watched all the same.
+                faults.append(f"{name}: {error}")
+                continue
+            context.log.info(f"{name}: {watched[-1].reason}")
+        if faults:
+            raise MonitorError("\n".join(faults))
         raised = [alarm for one in watched for alarm in _new_alarms(one)]
         return dg.MaterializeResult(
             metadata={
@@ -82,7 +94,7 @@ def _table(watched: Watched) -> str:
     title = f"**{watched.model}** version {watched.version}: {watched.reason}"
     if watched.drift.empty:
         return title
-    days = watched.drift[watched.drift["feature"] == NDCG].tail(DAYS_SHOWN)
+    days = watched.drift[watched.drift["feature"] == NDCG].tail(SPAN_DAYS)
     lines = [
         f"| {day['period']:%Y-%m-%d} | {day['value']:.3f} | {day['reference']:.3f} "
         f"| {day['effect']:+.2f} | {day['statistic']:.2f} | {day['bound']:g} "
@@ -98,28 +110,42 @@ def drift_check(name: str) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         asset=dg.AssetKey(["models", name]),
-        additional_deps=[KEY],
+        # After the release, which decides who the champion is.
+        additional_deps=[KEY, RELEASE],
         name=CHECK,
         blocking=False,
         description="The present champion has raised no alarm.",
     )
+    @told_plainly()
     def no_alarm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        champion = registry.champion(name)
-        alarm = champion and newest_alarm(lake, name, champion.version)
-        return dg.AssetCheckResult(
-            passed=not alarm,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=alarm.seen if alarm else "No alarm.",
-            metadata={
-                "champion_version": champion.version if champion else 0,
-                "alarm": alarm.id if alarm else "",
-                "watched": bool(champion and _is_watched(lake, name, champion.version)),
-            },
-        )
+        return dg.AssetCheckResult(**_verdict(lake, registry, name))
 
     return no_alarm
+
+
+def _verdict(lake: Lake, registry: Registry, name: str) -> dict[str, Any]:
+    """What the check says now, as the arguments of Dagster's own classes."""
+    champion = registry.champion(name)
+    alarm = champion and newest_alarm(lake, name, champion.version)
+    return {
+        "passed": not alarm,
+        "severity": dg.AssetCheckSeverity.WARN,
+        "description": alarm.seen if alarm else "No alarm.",
+        "metadata": {
+            "champion_version": champion.version if champion else 0,
+            "alarm": alarm.id if alarm else "",
+            "watched": bool(champion and _is_watched(lake, name, champion.version)),
+        },
+    }
+
+
+def _report_check(instance: dg.DagsterInstance, name: str, verdict: dict[str, Any]) -> None:
+    """Have the graph show what the check says now; it is run only with the model and at night."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(dg.AssetKey(["models", name]), CHECK, **verdict)
+    )
 
 
 def _is_watched(lake: Lake, name: str, version: int) -> bool:

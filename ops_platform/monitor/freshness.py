@@ -12,15 +12,23 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published_or_none
 
 
-def newest_event(lake: Lake, contract: Contract) -> datetime | None:
-    """The newest event of a source that is published, None where there is none yet."""
-    pointer = published_or_none(lake)
+def newest_event(lake: Lake, contract: Contract, *, published: bool) -> datetime | None:
+    """The newest event of a source, None where there is none yet.
+
+    Parameters
+    ----------
+    published : it counts once it is published; otherwise as soon as it is taken in.
+    """
     made = catalog.last_changed(lake).get(f"raw.{contract.name}")
-    if pointer is None or contract.event_time is None or made is None:
+    if contract.event_time is None or made is None:
         return None
+    pointer = published_or_none(lake)
+    if published and pointer is None:
+        return None
+    snapshot = pointer.snapshot if published and pointer else catalog.head(lake)
     newest_time = f"max({quoted(contract.event_time)})::TIMESTAMP"
     try:
-        with connect(lake, snapshot=pointer.snapshot) as connection:
+        with connect(lake, snapshot=snapshot) as connection:
             row = connection.execute(
                 f"SELECT {newest_time} FROM raw.{quoted(contract.name)}"
             ).fetchone()
@@ -36,7 +44,7 @@ def overdue(contract: Contract, newest: datetime | None, now: datetime) -> str |
     if newest is None or contract.freshness is None or now - newest <= contract.freshness:
         return None
     return (
-        f"{contract.name}: the newest published event is of {newest:%Y-%m-%d %H:%M}, and the "
-        f"contract promises one in {contract.freshness}: has the source delivered, and "
-        "has the graph run? See `ops status`."
+        f"{contract.name}: the newest event is of {newest:%Y-%m-%d %H:%M}, and the contract "
+        f"promises one in {contract.freshness}: has the source delivered, and has the graph run? "
+        "See `ops status`."
     )

@@ -14,7 +14,9 @@ from ops_platform.errors import MonitorError
 from ops_platform.models.judging import Fitted
 from ops_platform.monitor.profile import NDCG, profile
 
-# As long as a champion serves until the fallback retrains it, so that it is as stale on average.
+# A champion of this age is retrained by the fallback, so the days that say what is normal are as
+# far from their fit as those that it serves on. A new champion begins the statistic anew: were it
+# replaced more often, a slow drift would never add up to an alarm.
 SPAN_DAYS = 28
 # A model that was fitted on less than this is not what the champion is.
 HISTORY_DAYS_MIN = 28

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from ops_platform.monitor.reference import SPAN_DAYS
+
 MOST_FAILURES = 5
 TOO_EARLY = "too early"
 
@@ -35,6 +37,11 @@ class Rules:
     cooldown_days: int
     shortest_days: int
     retry_seconds: float
+
+
+def is_due(champion_as_of: date | None, as_of: date) -> bool:
+    """Whether the fallback is to retrain a champion; where there is none, yes."""
+    return champion_as_of is None or (as_of - champion_as_of).days >= SPAN_DAYS
 
 
 def next_attempt(

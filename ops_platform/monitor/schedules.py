@@ -1,11 +1,20 @@
 """The jobs that sensors and the calendar ask for: a retraining, and a nightly run of all data."""
 
+from datetime import date
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from ops_platform.automation import CAUSE_TAG, RETRAINING
+from ops_platform.automation import MAX_RETRIES, RETRAINING
+from ops_platform.features.build import published_day
+from ops_platform.lake.location import Lake
+from ops_platform.models.registry import Registry
 from ops_platform.monitor.assets import CHECK
+from ops_platform.monitor.reference import SPAN_DAYS
+from ops_platform.monitor.retraining import Cause, is_due
+from ops_platform.monitor.sensors import retraining_request
 from ops_platform.serve.assets import RELEASE
+from ops_platform.settings import Settings
 
 NIGHTLY, WEEKLY = "nightly", "weekly_retraining"
 
@@ -30,7 +39,7 @@ def nightly_job(models: list[str]) -> UnresolvedAssetJobDefinition:
         | dg.AssetSelection.checks(
             *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in models)
         ),
-        tags={"ops": "dataops", "dagster/max_retries": "2"},
+        tags={"ops": "dataops", **MAX_RETRIES},
         description="Everything but models, from the deliveries on.",
     )
 
@@ -46,13 +55,38 @@ def nightly_schedule() -> dg.ScheduleDefinition:
     )
 
 
-def weekly_schedule() -> dg.ScheduleDefinition:
-    """The fallback: a challenger each Monday, whatever the monitor says."""
-    return dg.ScheduleDefinition(
+def weekly_schedule(models: list[str]) -> dg.ScheduleDefinition:
+    """The fallback: each Monday a challenger for every champion that has served long enough."""
+
+    @dg.schedule(
         name=WEEKLY,
         job_name=RETRAINING,
         cron_schedule="0 4 * * 1",
-        tags={CAUSE_TAG: "the weekly retraining"},
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="A challenger each week, should no alarm have asked for one.",
+        description=f"A challenger where the champion is {SPAN_DAYS} days old or older, or where "
+        "there is none, should no alarm have asked for one.",
     )
+    def weekly_retraining(
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        day = published_day(Lake.at(settings))
+        if day is None:
+            return dg.SkipReason("no features are published yet")
+        week = f"{context.scheduled_execution_time:%G-W%V}"
+        requests, waiting = [], []
+        for model in models:
+            champion = registry.champion(model)
+            as_of, age = None, f"{model} has no champion yet"
+            if champion is not None:
+                as_of = date.fromisoformat(champion.tags["as_of"])
+                age = f"{model} version {champion.version} is {(day - as_of).days} days old"
+            if is_due(as_of, day):
+                cause = Cause(f"{model}-{week}", f"weekly retraining: {age}")
+                request = retraining_request(model, cause, 1, day)
+                requests.append(request._replace(tags={**request.tags, **MAX_RETRIES}))
+            else:
+                waiting.append(f"{age}, retrained from {SPAN_DAYS} on")
+        return requests or dg.SkipReason("; ".join(waiting))
+
+    return weekly_retraining

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from ops_platform.automation import CAUSE_TAG, EVERY_SECONDS, RETRAINING
 from ops_platform.errors import OpsError
+from ops_platform.failures import cause_of
 from ops_platform.features.build import published_day
 from ops_platform.ingest.contract import Contract
 from ops_platform.lake.location import Lake
@@ -65,7 +67,7 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
                 waiting.append(why)
             else:
                 alert(why, settings.webhook, context.log.warning)
-                requests.append(_request(model, cause, number, day))
+                requests.append(retraining_request(model, cause, number, day))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else "; ".join(waiting) or "no alarm",
@@ -81,7 +83,8 @@ def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause
     return None if found is None else Cause(found.id, found.headline)
 
 
-def _request(model: str, cause: Cause, number: int, day: date) -> dg.RunRequest:
+def retraining_request(model: str, cause: Cause, number: int, day: date) -> dg.RunRequest:
+    """One attempt to retrain one model for a cause, on what is published up to a day."""
     return dg.RunRequest(
         # A key is never used again, even after a failure; the same tick twice asks once.
         run_key=f"{cause.id}#{number}",
@@ -140,9 +143,10 @@ def failed_run_sensor() -> dg.SensorDefinition:
     ) -> None:
         run = context.dagster_run
         cause = run.tags.get(CAUSE_TAG)
+        again = "; it is tried again" if run.tags.get(WILL_RETRY_TAG) == "true" else ""
         alert(
             f"run {run.run_id[:8]} of {run.job_name} failed{f' ({cause})' if cause else ''}: "
-            f"{context.failure_event.message}",
+            f"{_what_failed(context)}{again}",
             settings.webhook,
             logging.getLogger("ops").warning,
         )
@@ -150,16 +154,30 @@ def failed_run_sensor() -> dg.SensorDefinition:
     return failed_runs
 
 
-def missing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
-    """Tells once of each source that is older than its contract promises."""
+def _what_failed(context: dg.RunFailureSensorContext) -> str:
+    """The failed steps with their causes, or what Dagster says where no step has failed."""
+    steps = [
+        f"{event.step_key}: {cause_of(event.step_failure_data)}"
+        for event in context.get_step_failure_events()
+    ]
+    return "; ".join(steps) or str(context.failure_event.message)
+
+
+def missing_sensor(contracts: list[Contract], beside: list[Contract]) -> dg.SensorDefinition:
+    """Tells once of each source that is older than its contract promises.
+
+    `beside` are those of `contracts` that no mart is made from: they are published only along with
+    the next marts, so what counts of them is what was taken in.
+    """
     promised = [contract for contract in contracts if contract.freshness is not None]
+    apart = {contract.name for contract in beside}
 
     @dg.sensor(
         name="missing_data",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Writes an alert when nothing new of a source was published for longer than "
-        "its contract promises: it did not deliver, or no run took it in.",
+        description="Writes an alert when nothing new of a source has come for longer than its "
+        "contract promises: it did not deliver, or no run took it in and published it.",
     )
     def missing_data(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -168,7 +186,9 @@ def missing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         missing = []
         for contract in promised:
             try:
-                newest = newest_event(Lake.at(settings), contract)
+                newest = newest_event(
+                    Lake.at(settings), contract, published=contract.name not in apart
+                )
             except OpsError as error:
                 missing.append(f"{contract.name}: {error}")
                 continue

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ops_platform.errors import OpsError, ReleaseError
+from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract import customer_key, read_contracts
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
@@ -27,6 +28,7 @@ def release_asset() -> dg.AssetsDefinition:
         "promoted its release is written, the pointer moves to it, and the alias champion follows; "
         "the service takes it up without a restart.",
     )
+    @told_plainly()
     def release(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]

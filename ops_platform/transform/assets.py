@@ -10,6 +10,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import BlockedError
+from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.lake import catalog
@@ -72,9 +73,10 @@ def mart_assets(
                 invocation = dbt.cli(arguments, context=context, target_path=scratch / "target")
             yield from _described(invocation.stream(), lake, manifest, lineage)
             snapshot = int(snapshot_file(scratch).read_text(encoding="utf-8"))
-        digest_new_files(lake)
-        if not context.is_subset:
-            catalog.record_build(lake, BUILD, inputs, snapshot)
+        with told_plainly():
+            digest_new_files(lake)
+            if not context.is_subset:
+                catalog.record_build(lake, BUILD, inputs, snapshot)
 
     return cast(dg.AssetsDefinition, dbt_models)
 
@@ -205,6 +207,7 @@ def published_marts(manifest: dict[str, Any], contracts: list[Contract]) -> dg.A
         description="The snapshot that features, training and people read: moved when every raw "
         "table and mart has passed its blocking checks since it last changed.",
     )
+    @told_plainly()
     def publish_marts(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         # In this order: a build or a publication that ends in between is then seen as a change.

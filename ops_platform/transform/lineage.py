@@ -1,18 +1,21 @@
 """Column-level lineage from raw to mart, read off the compiled SQL of dbt's manifest."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
-from sqlglot.lineage import lineage
+from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope
 
 from ops_platform.errors import OpsError
+from ops_platform.lake.connect import ALIAS
 
 Lineage = dict[str, list[tuple[str, str]]]
 MADE = ("model.", "snapshot.")
+# By database, schema and table: the columns, for sqlglot.
+Schema = dict[str, Any]
 
 
 def column_lineage(
@@ -25,32 +28,34 @@ def column_lineage(
     a dbt source has no contract.
     """
     parents = {
-        _relation(node): unique_id
+        relation(node): unique_id
         for unique_id, node in {**manifest["sources"], **manifest["nodes"]}.items()
         if unique_id.startswith(("source.", *MADE))
     }
-    schema: dict[str, Any] = {}
+    schema: Schema = {}
     for node in manifest["sources"].values():
         if node["name"] not in raw_columns:
             raise OpsError(
                 f"the dbt source {node['source_name']}.{node['name']} has no contract: "
                 f"write contracts/{node['name']}.odcs.yaml"
             )
-        _add(schema, _relation(node), raw_columns[node["name"]])
+        add_table(schema, relation(node), raw_columns[node["name"]])
     found: dict[str, Lineage] = {}
     for unique_id in _in_order(manifest):
         node = manifest["nodes"][unique_id]
-        found[unique_id] = _of_model(node["compiled_code"], schema, parents)
-        _add(schema, _relation(node), list(found[unique_id]) or list(node["columns"]))
+        found[unique_id] = columns_of(node["compiled_code"], schema, parents)
+        add_table(schema, relation(node), list(found[unique_id]) or list(node["columns"]))
     return found
 
 
-def _relation(node: Mapping[str, Any]) -> tuple[str, str, str]:
+def relation(node: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The table that a node of the manifest stands for."""
     return node["database"], node["schema"], node.get("alias") or node["name"]
 
 
-def _add(schema: dict[str, Any], relation: tuple[str, str, str], columns: Sequence[str]) -> None:
-    database, namespace, name = relation
+def add_table(schema: Schema, table: tuple[str, str, str], columns: Sequence[str]) -> None:
+    """Let sqlglot know a table's columns; their types decide nothing here."""
+    database, namespace, name = table
     tables = schema.setdefault(database, {}).setdefault(namespace, {})
     tables[name] = dict.fromkeys(columns, "VARCHAR")
 
@@ -71,25 +76,33 @@ def _in_order(manifest: Mapping[str, Any]) -> list[str]:
     return order
 
 
-def _of_model(
-    sql: str, schema: dict[str, Any], parents: Mapping[tuple[str, str, str], str]
-) -> Lineage:
+def columns_of(sql: str, schema: Schema, parents: Mapping[tuple[str, str, str], str]) -> Lineage:
+    """A query's columns, and the (parent, column) that each one's value is computed from.
+
+    Empty where sqlglot can't resolve the query. `schema` and `parents` are of its tables.
+    """
     try:
-        parsed = parse_one(sql, dialect="duckdb")
-        if parsed.find(exp.Columns, exp.Pivot):
-            # They make columns that only the engine can name; sqlglot goes on with wrong ones.
-            return {}
-        query = qualify(parsed, schema=schema, dialect="duckdb")
+        query = qualified(sql, schema)
         scope = build_scope(query)
         return {
-            column: _sources(lineage(column, query, schema, dialect="duckdb", scope=scope), parents)
+            column: sources(lineage(column, query, schema, dialect="duckdb", scope=scope), parents)
             for column in query.named_selects
         }
     except SqlglotError:
         return {}
 
 
-def _sources(root: Any, parents: Mapping[tuple[str, str, str], str]) -> list[tuple[str, str]]:
+def qualified(sql: str, schema: Schema) -> exp.Query:
+    """The query with every name resolved; raises SqlglotError where that can't be done."""
+    parsed = parse_one(sql, dialect="duckdb")
+    if parsed.find(exp.Columns, exp.Pivot):
+        # They make columns that only the engine can name; sqlglot goes on with wrong ones.
+        raise SqlglotError("only the engine can name the columns of COLUMNS() and PIVOT")
+    return cast(exp.Query, qualify(parsed, schema=schema, dialect="duckdb", catalog=ALIAS))
+
+
+def sources(root: Node, parents: Mapping[tuple[str, str, str], str]) -> list[tuple[str, str]]:
+    """The (parent, column) in which sqlglot's lineage of a column ends."""
     found = {
         (parents[relation], node.name.split(".")[-1].strip('"'))
         for node in root.walk()

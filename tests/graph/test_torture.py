@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.torture import run
+from benchmarks import killed_writers
+from benchmarks.killed_graphs import run
 
 pytestmark = pytest.mark.graph
 
@@ -18,3 +19,11 @@ def test_runs_killed_at_random_moments_lose_nothing_and_heal(tmp_path):
         "dbt",
     }
     assert summary.reads > 0
+
+
+def test_writers_killed_at_random_moments_lose_nothing(tmp_path):
+    outcome = killed_writers.run(kills=4, seed=0, folder=tmp_path)
+
+    assert outcome.faults == []
+    assert outcome.kills.total() == 4
+    assert outcome.reads > 0

@@ -125,8 +125,8 @@ def test_plain_form_holds_only_where_lines_are_records(body, columns, hint):
     """What the engine is given to read as it is: lines, records and fields coincide."""
     content = ",".join("ABC"[:columns]).encode() + b"\n" + body
     plain, file = PlainForm(columns, ","), io.BytesIO(content)
-    while lines := file.readlines(hint):
-        plain.look(lines)
+    while block := file.read(hint) + file.readline():
+        plain.look(block)
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -142,5 +142,5 @@ def test_plain_form_holds_only_where_lines_are_records(body, columns, hint):
 def test_plain_form_is_found_where_it_is():
     for body in (b"", b"1,2,3\n", b'"1,1","a""b",""\n,,\n\n1,2,3', b"a'b,\\,#\n"):
         plain = PlainForm(3, ",")
-        plain.look(io.BytesIO(HEADER + body).readlines())
+        plain.look(HEADER + body)
         assert plain.holds, body

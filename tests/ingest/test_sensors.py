@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from ops_platform.automation import SETTLED_TAG
-from ops_platform.ingest.sensors import STATE_TAG, landing_sensor
+from ops_platform.ingest.sensors import landing_sensor, state_tag
 from ops_platform.ingest.take_in import take_in
 from ops_platform.settings import Settings
 
@@ -152,7 +152,7 @@ def test_a_failed_run_is_asked_for_again_after_a_while_under_another_key(shop, t
 
     assert "its run failed, tried again at" in waits.skip_message
     assert len({first.run_key, second.run_key, third.run_key}) == 3
-    assert first.tags[STATE_TAG] == third.tags[STATE_TAG]
+    assert first.tags[state_tag("orders")] == third.tags[state_tag("orders")]
 
 
 def test_what_a_failed_run_left_and_somebody_took_in_asks_for_nothing(shop, tick, ends, a_row):

@@ -1,8 +1,12 @@
 import os
+import random
+import sqlite3
 
 import pytest
 
+from ops_platform.lake import catalog
 from ops_platform.lake.check import check
+from ops_platform.lake.published import Published, publish
 from tests.lake.conftest import data_file, deliver, flip_a_bit, run
 
 
@@ -52,6 +56,54 @@ def test_a_flipped_bit_is_found_wherever_it_is(delivered, part):
     flip_a_bit(path, int(path.stat().st_size * part))
     (fault,) = check(delivered)
     assert fault.startswith(f"{path}: its SHA-256")
+
+
+def test_a_flipped_bit_of_a_delete_file_is_found(delivered):
+    run(delivered, "DELETE FROM ledger.deliveries WHERE number = 1")
+    (path,) = (one.path for one in catalog.files(delivered) if "delete" in one.name)
+    flip_a_bit(path, path.stat().st_size // 2)
+    (fault,) = check(delivered)
+    assert fault.startswith(f"{path}: its SHA-256")
+
+
+def test_a_flipped_bit_of_the_catalog_is_found_wherever_it_is(delivered):
+    """In a number of rows, the published snapshot's id, or where nothing is written at all."""
+    file = delivered.catalog_file
+    size, rng = file.stat().st_size, random.Random(0)
+    for position in [rng.randrange(size) for _ in range(20)]:
+        flip_a_bit(file, position)
+        faults = check(delivered)
+        assert faults, position
+        assert all(str(file) in fault for fault in faults)
+        flip_a_bit(file, position)
+    assert check(delivered) == []
+
+
+def test_a_write_does_not_seal_a_damaged_catalog(delivered):
+    publish(delivered, Published(1, 1), seen=None)
+    with sqlite3.connect(delivered.catalog_file) as connection:
+        connection.execute("UPDATE ops_published SET snapshot_id = 2")
+    run(delivered, "CREATE TABLE t AS SELECT 1 AS a")
+    (fault,) = check(delivered)
+    assert "it is not as the last write left it" in fault
+
+
+def test_what_a_killed_writer_left_is_trusted(delivered, child):
+    killed = child(
+        delivered,
+        """
+        import sys
+        from ops_platform.lake.lock import write_lock
+        from ops_platform.lake.write import open_writer
+        with write_lock(lake), open_writer(lake) as connection:
+            connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+            print("committed", flush=True)
+            sys.stdin.read()
+        """,
+    )
+    killed.kill()
+    killed.wait()
+    assert check(delivered) == []
 
 
 @pytest.mark.parametrize("table", ["raw", "quarantine"])

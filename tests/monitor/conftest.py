@@ -1,11 +1,15 @@
 """A real lake and a real registry, fed by a small simulated shop, with and without a shift."""
 
+import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pandas as pd
 import pytest
@@ -109,18 +113,18 @@ class Home:
         pointer = Published(catalog.head(self.lake), marts)
         publish(self.lake, pointer, seen=Published(marts, marts))
 
-    def crown(self, as_of: date = AS_OF) -> int:
+    def crown(self, as_of: date = AS_OF, name: str = NAME) -> int:
         """Fit a champion on what is published up to a day; its version."""
         with connect(self.lake) as connection:
             known = interactions_by(connection, as_of)
         version = self.registry.register(
-            NAME,
+            name,
             Recommender(threads=1).fit(known, as_of),
             metrics={},
             tags={"as_of": as_of.isoformat()},
             now=datetime(2024, 5, 1),
         )
-        self.registry.promote(NAME, version)
+        self.registry.promote(name, version)
         return version
 
     def watch(self, bound: float = 6.0, over: date = NEWEST) -> Watched:
@@ -144,3 +148,32 @@ def new_home(fresh_store: Path, tmp_path: Path) -> Callable[[str], Home]:
 @pytest.fixture
 def home(new_home: Callable[[str], Home]) -> Home:
     return new_home("home")
+
+
+@pytest.fixture
+def instance():
+    with dg.instance_for_test(overrides={"run_retries": {"enabled": True}}) as made:
+        yield made
+
+
+@pytest.fixture
+def webhook():
+    """The address of a server, and what it was sent."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(404 if self.path == "/gone" else 200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -5,7 +5,8 @@ import pytest
 
 from ops_platform.monitor.assets import CHECK, KEY, drift_asset, drift_check
 from ops_platform.monitor.schedules import NIGHTLY, nightly_job
-from tests.monitor.conftest import NAME, Home
+from ops_platform.serve.assets import RELEASE
+from tests.monitor.conftest import AS_OF, NAME, Home
 
 MODEL = dg.AssetKey(["models", NAME])
 
@@ -15,15 +16,22 @@ def model() -> None:
     """Stands where the model's own asset, which trains, stands in the graph."""
 
 
-def run(home: Home) -> dg.ExecuteInProcessResult:
+def run(
+    home: Home,
+    instance: dg.DagsterInstance,
+    models: tuple[str, ...] = (NAME,),
+    only: dg.AssetSelection | None = None,
+) -> dg.ExecuteInProcessResult:
+    everything = dg.AssetSelection.all()
     graph = dg.Definitions(
-        assets=[drift_asset(), model],
+        assets=[drift_asset(list(models)), model],
         asset_checks=[drift_check(NAME)],
         resources={"settings": home.settings},
         executor=dg.in_process_executor,
-        jobs=[dg.define_asset_job("all_of_it", selection=dg.AssetSelection.all())],
+        jobs=[dg.define_asset_job("some_of_it", selection=only or everything)],
     )
-    return graph.resolve_job_def("all_of_it").execute_in_process()
+    job = graph.resolve_job_def("some_of_it")
+    return job.execute_in_process(instance=instance, raise_on_error=False)
 
 
 def report(done: dg.ExecuteInProcessResult) -> dict:
@@ -32,10 +40,10 @@ def report(done: dg.ExecuteInProcessResult) -> dict:
 
 
 @pytest.mark.parametrize(("strength", "alarms"), [(0.7, True), (0.0, False)])
-def test_the_report_and_the_check_tell_of_alarms(home: Home, orders, strength, alarms):
+def test_the_report_and_the_check_tell_of_alarms(home: Home, instance, orders, strength, alarms):
     home.publish(orders(strength))
     home.crown()
-    done = run(home)
+    done = run(home, instance)
     told = report(done)
     assert told["dagster/row_count"] == told["rows_added"] > 0
     assert told["periods_judged"] > 15
@@ -47,32 +55,70 @@ def test_the_report_and_the_check_tell_of_alarms(home: Home, orders, strength, a
     assert check.metadata["watched"].value
     if alarms:
         assert check.metadata["alarm"].value in told["alarms"][-1]
-    again = report(run(home))
+    again = report(run(home, instance))
     assert (again["rows_added"], again["periods_judged"], again["alarms"]) == (0, 0, [])
     assert again["dagster/row_count"] == told["dagster/row_count"]
 
 
-def test_a_graph_without_a_champion_has_nothing_to_watch(home: Home, orders):
+def test_a_graph_without_a_champion_has_nothing_to_watch(home: Home, instance, orders):
     home.publish(orders())
-    done = run(home)
+    done = run(home, instance)
     assert report(done)["models"] == {NAME: "there is no champion yet"}
     [check] = done.get_asset_check_evaluations()
     assert check.passed
     assert not check.metadata["watched"].value
 
 
+def test_the_models_check_is_up_to_date_once_drift_has_judged(home: Home, instance, orders):
+    home.publish(orders(0.7), AS_OF)
+    home.crown()
+    run(home, instance)
+    check = dg.AssetCheckKey(MODEL, CHECK)
+    assert shown(instance, check).passed
+
+    home.publish(orders(0.7))
+    done = run(home, instance, only=dg.AssetSelection.assets(KEY))
+    assert done.get_asset_check_evaluations() == []
+    found = shown(instance, check)
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.metadata["alarm"].value in report(done)["alarms"][-1]
+
+
+def shown(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
+    """What the graph shows of a check: the newest evaluation, made since the model was."""
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
+    made = instance.get_latest_materialization_event(check.asset_key)
+    assert record.create_timestamp > made.timestamp
+    return record.event.dagster_event.event_specific_data
+
+
+def test_a_model_that_cannot_be_watched_keeps_no_other_from_it(home: Home, instance, orders):
+    home.publish(orders())
+    home.crown()
+    home.crown(name="stranger")
+
+    done = run(home, instance, ("stranger", NAME), only=dg.AssetSelection.assets(KEY))
+
+    failure = done.failure_data_for_node("monitor__drift").user_failure_data
+    assert failure.description.startswith("stranger: ")
+    assert home.read("SELECT DISTINCT model FROM monitor.drift") == [(NAME,)]
+
+
 def test_the_check_blocks_nothing_and_the_asset_follows_what_is_published():
-    asset = drift_asset()
+    asset = drift_asset([NAME])
     assert asset.keys == {KEY}
     assert asset.asset_deps[KEY] == {dg.AssetKey(["lake", "published_features"])}
     [spec] = drift_check(NAME).check_specs
     assert not spec.blocking
+    # Who the champion is, the release decides.
+    assert {dep.asset_key for dep in spec.additional_deps} == {KEY, RELEASE}
 
 
 def test_the_nightly_run_asks_the_check_though_it_trains_nothing():
     model = dg.AssetSpec(["models", "recommender"], group_name="models")
     graph = dg.Definitions(
-        [model, drift_asset()],
+        [model, drift_asset([NAME])],
         asset_checks=[drift_check("recommender")],
         jobs=[nightly_job(["recommender"])],
         resources={"settings": None},

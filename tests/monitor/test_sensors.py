@@ -4,20 +4,27 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from ops_platform.automation import CAUSE_TAG, RETRAINING
-from ops_platform.monitor.sensors import AS_OF_TAG, CAUSE_ID_TAG, retraining_sensor
+from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING
+from ops_platform.errors import MonitorError
+from ops_platform.failures import told_plainly
+from ops_platform.ingest.contract import read_contracts
+from ops_platform.lake import catalog
+from ops_platform.lake.published import Published, publish, published_or_none
+from ops_platform.lake.write import write
+from ops_platform.monitor.sensors import (
+    AS_OF_TAG,
+    CAUSE_ID_TAG,
+    failed_run_sensor,
+    missing_sensor,
+    retraining_sensor,
+)
 from ops_platform.serve import release
 from ops_platform.settings import Settings
 from tests.monitor.conftest import AS_OF, NAME, NEWEST, Home
 
 MODEL = dg.AssetKey(["models", NAME])
-
-
-@pytest.fixture
-def instance():
-    with dg.instance_for_test() as made:
-        yield made
 
 
 @pytest.fixture
@@ -140,3 +147,133 @@ def test_too_early_is_asked_again_only_when_there_are_newer_days(
 
     run(instance, request, "too early")
     assert "newer days are awaited" in tick().skip_message
+
+
+DBT_SAID = """The dbt CLI process with command `dbt build` failed with exit code `2`.
+Encountered an error:
+Database Error in model dim_products (models/marts/dim_products.sql)
+  unable to connect: password=secret
+Failure in test unique_dim_products (models/marts/_marts.yml)
+ops_platform.errors.LakeBusyError: another process writes: wait for it
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            MonitorError("the champion is gone: train another"),
+            "the champion is gone: train another",
+        ),
+        (
+            DagsterDbtCliRuntimeError(DBT_SAID),
+            "Error in model dim_products, Failure in test unique_dim_products, "
+            "LakeBusyError: another process writes: wait for it",
+        ),
+        (ConnectionError("postgresql://ops:secret@db"), "ConnectionError, see the log of the run"),
+    ],
+)
+@pytest.mark.parametrize("retried", [True, False])
+def test_a_failed_run_is_told_with_its_cause(home: Home, instance, webhook, error, told, retried):
+    @dg.asset(key=MODEL)
+    @told_plainly()
+    def model() -> None:
+        raise error
+
+    tags = {CAUSE_TAG: "alarm x", **(MAX_RETRIES if retried else {})}
+    again = "; it is tried again" if retried else ""
+
+    assert alerts_of_failed(home, instance, webhook, [model], tags) == [
+        f"failed (alarm x): models__recommender: {told}{again}"
+    ]
+
+
+def test_a_blocking_check_that_fails_is_told_by_its_name(home: Home, instance, webhook):
+    @dg.asset(check_specs=[dg.AssetCheckSpec("whole", asset="model", blocking=True)])
+    def model() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False)])
+
+    (text,) = alerts_of_failed(home, instance, webhook, [model], {})
+
+    assert "1 blocking asset check failed" in text
+    assert "whole" in text
+
+
+def alerts_of_failed(home: Home, instance, webhook, assets, tags) -> list[str]:
+    """What the sensor sends of a run of these assets, from `failed` on."""
+    address, got = webhook
+    done = dg.materialize(assets, instance=instance, tags=tags, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        "failed_runs",
+        done.get_run_failure_event(),
+        instance,
+        instance.get_run_by_id(done.run_id),
+        resources={"settings": Settings(home=home.settings.home, webhook=address)},
+    ).for_run_failure()
+    failed_run_sensor()(context)
+    assert all(done.run_id[:8] in alert["text"] for alert in got)
+    return [alert["text"][alert["text"].index("failed") :] for alert in got]
+
+
+@pytest.fixture
+def look(home: Home, webhook, tmp_path):
+    """Ticks the sensor of missing data on a day, each tick with the cursor of the one before."""
+    contracts = read_contracts(home.settings.contracts)
+    beside = [contract for contract in contracts if contract.name == "served"]
+    address, got = webhook
+    clock, cursor = tmp_path / "clock", [None]
+
+    def look(day: str) -> tuple[list[str], str]:
+        clock.write_text(day)
+        given = Settings(home=home.settings.home, clock=str(clock), webhook=address)
+        context = dg.build_sensor_context(cursor=cursor[0], resources={"settings": given})
+        sent = len(got)
+        found = missing_sensor(contracts, beside).evaluate_tick(context)
+        cursor[0] = found.cursor
+        return [alert["text"] for alert in got[sent:]], found.skip_message
+
+    return look
+
+
+def take_in(home: Home, table: str, column: str, event: str) -> None:
+    """Have an event in a raw table, not published."""
+
+    def work(connection) -> None:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
+        connection.execute(f"CREATE OR REPLACE TABLE raw.{table} AS SELECT '{event}' AS {column}")
+
+    write(home.lake, work)
+
+
+def publish_all(home: Home) -> None:
+    head = catalog.head(home.lake)
+    publish(home.lake, Published(head, head), published_or_none(home.lake))
+
+
+def test_a_source_that_is_late_is_told_once_until_it_has_delivered(home: Home, look):
+    assert look("2024-01-20") == ([], "every source is as fresh as promised")
+    take_in(home, "orders", "ordered_at", "2024-01-10")
+    publish_all(home)
+
+    assert look("2024-01-14") == ([], "every source is as fresh as promised")
+    (alert,), waits = look("2024-01-15")
+    assert alert == waits
+    assert alert.startswith("orders: the newest event is of 2024-01-10 00:00")
+    assert "4 days" in alert
+    assert look("2024-01-16") == ([], alert)
+
+    take_in(home, "orders", "ordered_at", "2024-01-15")
+    assert look("2024-01-17") == ([], alert), "what is not published does not count"
+    publish_all(home)
+    assert look("2024-01-18") == ([], "every source is as fresh as promised")
+    assert len(look("2024-01-20")[0]) == 1
+
+
+def test_what_was_served_counts_when_it_is_taken_in(home: Home, look):
+    take_in(home, "served", "served_at", "2024-01-10")
+    publish_all(home)
+    take_in(home, "served", "served_at", "2024-01-15")
+
+    assert look("2024-01-16") == ([], "every source is as fresh as promised")
+    (alert,), _ = look("2024-01-17")
+    assert alert.startswith("served: the newest event is of 2024-01-15")

@@ -1,0 +1,60 @@
+"""`ops lineage` and `ops catalog`: what is made from what, and the page that says it all."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ops_platform.prompt import Json, console, print_json, working
+
+catalog_app = typer.Typer(help="The catalog of every table and column.", no_args_is_help=True)
+
+
+def lineage(
+    name: Annotated[str, typer.Argument(help="A table, table.column, models/<model>@1, ...")],
+    up: Annotated[bool, typer.Option("--up", help="Only what it is made from.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Only what is made from it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a table, column or version is made from, and what is made from it."""
+    from ops_platform.catalog.lineage import find, walk
+    from ops_platform.catalog.tree import as_data, drawn
+    from ops_platform.catalog.whole import lineage_graph
+
+    with working("reading contracts, dbt's SQL, the ledger and the registry") as settings:
+        graph = lineage_graph(settings)
+        start = find(graph, name)
+    wanted = {"up": up or not down, "down": down or not up}
+    trees = {way: walk(graph, start, up=way == "up") for way, asked in wanted.items() if asked}
+    if as_json:
+        print_json({"name": start.id, **{way: as_data(tree) for way, tree in trees.items()}})
+        return
+    for way, tree in trees.items():
+        title = "is made from" if way == "up" else "goes into"
+        # As wide as its lines are where a program reads it.
+        console.print(drawn(tree, title), width=None if console.is_terminal else 500)
+
+
+@catalog_app.command("build")
+def catalog_build(
+    output: Annotated[
+        Path | None, typer.Option(help="The page; catalog.html in the home if unset.")
+    ] = None,
+) -> None:
+    """Write one page of every table and column, which needs no network."""
+    from ops_platform.catalog.checks import dagster_instance, known_assets
+    from ops_platform.catalog.gather import gather
+    from ops_platform.catalog.page import page
+    from ops_platform.graph import build_definitions
+
+    # Dagster tells of an argument in beta whenever the graph is loaded.
+    warnings.filterwarnings("ignore", message=".*is currently in beta")
+    with working("reading the lake, the graph and its checks") as settings:
+        with dagster_instance(settings.home / "dagster") as instance:
+            known = known_assets(build_definitions(settings), instance)
+        text = page(gather(settings, known))
+        place = output or settings.home / "catalog.html"
+        place.write_text(text, encoding="utf-8")
+    console.print(f"the catalog is {escape(str(place))}", soft_wrap=True)

@@ -1,0 +1,52 @@
+"""`ops data`: days of a source that are unlike its history, and saying that they are right."""
+
+import getpass
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ops_platform.lake.faults import accept, faults
+from ops_platform.lake.location import Lake
+from ops_platform.prompt import Json, console, print_json, working
+
+data_app = typer.Typer(help="Data unlike its own history: list, accept.", no_args_is_help=True)
+
+
+@data_app.command("faults")
+def data_faults(as_json: Json = False) -> None:
+    """Every day of a source that is unlike its history, with who accepted it; exit 1 if unfit."""
+    with working("reading the judgements") as settings:
+        found = faults(Lake.at(settings))
+    if as_json:
+        print_json([asdict(fault) for fault in found])
+    else:
+        for fault in found:
+            told = f"{fault.told} ({fault.judged.verdict})"
+            if fault.accepted:
+                told += f", accepted {fault.accepted}"
+            console.print(f"[red]{escape(told)}[/]" if fault.is_open else escape(told))
+        unfit = sum(fault.is_open for fault in found)
+        console.print(f"{len(found)} anomalies, {unfit} of them unfit for training")
+    raise typer.Exit(1 if any(fault.is_open for fault in found) else 0)
+
+
+@data_app.command("accept")
+def data_accept(
+    source: Annotated[str, typer.Argument(help="The source, `orders` say.")],
+    day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="YYYY-MM-DD.")],
+    why: Annotated[str, typer.Option(help="Kept beside it.")] = "",
+) -> None:
+    """Say that a day's data is right as it is, or that it was a day without trade."""
+    with working("writing it down") as settings:
+        accept(
+            Lake.at(settings),
+            source,
+            day.date(),
+            who=getpass.getuser(),
+            why=why,
+            now=settings.now(),
+        )
+    console.print(f"{source} {day:%Y-%m-%d} is accepted")

@@ -1,0 +1,246 @@
+"""Profiles, judgements and what somebody accepted, in the lake; and the faults that follow."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import duckdb
+import pandas as pd
+
+from ops_platform.errors import LakeError
+from ops_platform.lake.check import LEDGER, tables
+from ops_platform.lake.connect import connect
+from ops_platform.lake.history import REFERENCE_DAYS, History, Judgement
+from ops_platform.lake.location import Lake
+from ops_platform.lake.profile import SHAPE, Profile, read_profiles
+from ops_platform.lake.write import write
+
+PROFILES, JUDGEMENTS, ACCEPTED = "monitor.profiles", "monitor.judgements", "monitor.accepted"
+# A column of every raw table: the SHA-256 of the delivery that brought the row.
+DELIVERY = "_delivery"
+
+_KEY = "source VARCHAR, period DATE"
+_JUDGED = (
+    'measure VARCHAR, "column" VARCHAR, value DOUBLE, expected DOUBLE, error DOUBLE, '
+    "surprise DOUBLE, residual DOUBLE, chance DOUBLE, verdict VARCHAR"
+)
+_SHAPES = {
+    # `recipe` is the digest of the contract that the rows were made by.
+    PROFILES: f"{_KEY}, recipe VARCHAR, {SHAPE}",
+    JUDGEMENTS: f"{_KEY}, {_JUDGED}",
+    ACCEPTED: f"{_KEY}, who VARCHAR, why VARCHAR, accepted_at TIMESTAMP",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An anomaly of a source's day.
+
+    Parameters
+    ----------
+    source, day : where and when.
+    judged : which measure, what it was and what was expected.
+    deliveries : the paths of those that brought the day's rows.
+    accepted : by whom, when and why it was, in words; None while nobody has.
+    """
+
+    source: str
+    day: date
+    judged: Judgement
+    deliveries: tuple[str, ...]
+    accepted: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it makes the day's data unfit: it is a fault of the data, and not accepted."""
+        return self.judged.verdict == "unfit" and self.accepted is None
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        brought = ", ".join(path.rsplit("/", 1)[-1] for path in self.deliveries)
+        return f"{self.source} {self.day}: {told(self.judged)}" + (
+            f", brought by {brought}" if brought else ""
+        )
+
+
+def told(judged: Judgement) -> str:
+    """What was seen, in words."""
+    if judged.measure == "missing":
+        return "no rows on a working day"
+    of = f" of {judged.column}" if judged.column else ""
+    value, expected = (
+        f"{number:,.0f}" if judged.measure == "volume" else f"{number:.3f}"
+        for number in (judged.value, judged.expected or 0.0)
+    )
+    return f"{judged.measure}{of} {value} where {expected} was expected"
+
+
+def make(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables where they are missing (in a write)."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS monitor")
+    for table, shape in _SHAPES.items():
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({shape})")
+
+
+def write_profiles(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    recipe: str,
+    days: Iterable[date | None],
+    query: str,
+) -> None:
+    """Replace the profiles of these days by what `query` finds of them (in a write)."""
+    _forget(connection, PROFILES, source, days)
+    connection.execute(
+        f"INSERT INTO {PROFILES} BY NAME SELECT ? AS source, ? AS recipe, * FROM ({query})",
+        [source, recipe],
+    )
+
+
+def write_judgements(
+    connection: duckdb.DuckDBPyConnection, source: str, judged: Mapping[date, list[Judgement]]
+) -> None:
+    """Replace the judgements of these days (in a write)."""
+    _forget(connection, JUDGEMENTS, source, judged)
+    rows = [
+        {"source": source, "period": day, **dataclasses.asdict(one)}
+        for day, all_of_it in judged.items()
+        for one in all_of_it
+    ]
+    if rows:
+        connection.register("appended", pd.DataFrame(rows))
+        connection.execute(f"INSERT INTO {JUDGEMENTS} BY NAME SELECT * FROM appended")
+        connection.unregister("appended")
+
+
+def _forget(
+    connection: duckdb.DuckDBPyConnection, table: str, source: str, days: Iterable[date | None]
+) -> None:
+    connection.execute(
+        f"DELETE FROM {table} WHERE source = ? AND (list_contains(?::DATE[], period) "
+        "OR (period IS NULL AND ?))",
+        [source, [day for day in days if day is not None], None in set(days)],
+    )
+
+
+def read_days(
+    connection: duckdb.DuckDBPyConnection, source: str
+) -> dict[date | None, tuple[str, dict[str, int]]]:
+    """Each profiled day with its recipe and its rows by delivery."""
+    if PROFILES not in tables(connection):
+        return {}
+    rows = connection.execute(
+        f'SELECT period, recipe, parts FROM {PROFILES} WHERE source = ? AND "column" = ?',
+        [source, DELIVERY],
+    ).fetchall()
+    return {period: (recipe, parts) for period, recipe, parts in rows}
+
+
+def read_judged(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date, list[Judgement]]:
+    """All judgements of a source, by day."""
+    found: dict[date, list[Judgement]] = {}
+    if JUDGEMENTS in tables(connection):
+        names = ", ".join(f'"{field.name}"' for field in dataclasses.fields(Judgement))
+        rows = connection.execute(
+            f"SELECT period, {names} FROM {JUDGEMENTS} WHERE source = ? ORDER BY ALL", [source]
+        ).fetchall()
+        for period, *judged in rows:
+            found.setdefault(period, []).append(Judgement(*judged))
+    return found
+
+
+def read_history(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    judged: Mapping[date, list[Judgement]],
+    days: Iterable[date],
+) -> History:
+    """What was known of a source by these judgements, with the profiles that `days` need."""
+    profiles = profiles_of(connection, source, min(days) - timedelta(REFERENCE_DAYS))
+    history = History(accepted=frozenset(_accepted(connection, source)))
+    for day, all_of_it in judged.items():
+        if all_of_it[0].measure != "missing":
+            history.add(day, profiles.get(day, {}), all_of_it)
+    return history
+
+
+def profiles_of(
+    connection: duckdb.DuckDBPyConnection, source: str, first: date
+) -> dict[date, dict[str, Profile]]:
+    """A source's profiles from `first` on, by day and column."""
+    names = ", ".join(f'"{field.name}"' for field in dataclasses.fields(Profile))
+    return read_profiles(
+        connection,
+        f'SELECT period, "column", {names} FROM {PROFILES} WHERE source = ? AND period >= ?',
+        [source, first],
+    )
+
+
+def _accepted(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date, str]:
+    rows = connection.execute(
+        f"SELECT period, who, accepted_at, why FROM {ACCEPTED} WHERE source = ? ORDER BY 3",
+        [source],
+    ).fetchall()
+    return {
+        period: f"by {who} at {at:%Y-%m-%d %H:%M}" + (f": {why}" if why else "")
+        for period, who, at, why in rows
+    }
+
+
+def faults(lake: Lake) -> list[Fault]:
+    """Every anomaly of every source, the oldest first."""
+    if not lake.exists:
+        return []
+    with connect(lake) as connection:
+        if JUDGEMENTS not in tables(connection):
+            return []
+        sources = connection.execute(
+            f"SELECT DISTINCT source FROM {JUDGEMENTS} WHERE verdict IN ('warning', 'unfit')"
+        ).fetchall()
+        return [fault for (source,) in sorted(sources) for fault in _faults(connection, source)]
+
+
+def _faults(connection: duckdb.DuckDBPyConnection, source: str) -> list[Fault]:
+    paths = dict(
+        connection.execute(
+            f"SELECT sha256, max_by(path, number) FROM {LEDGER} WHERE source = ? GROUP BY 1",
+            [source],
+        ).fetchall()
+    )
+    days, accepted = read_days(connection, source), _accepted(connection, source)
+    return [
+        Fault(
+            source,
+            day,
+            one,
+            tuple(sorted(paths.get(sha, sha) for sha in days.get(day, ("", {}))[1])),
+            accepted.get(day),
+        )
+        for day, judged in read_judged(connection, source).items()
+        for one in judged
+        if one.is_anomaly
+    ]
+
+
+def accept(lake: Lake, source: str, day: date, *, who: str, why: str, now: datetime) -> None:
+    """Say that a day's data is right as it is, or that nothing was to come on it.
+
+    What was unfit of it is fit, and the days that follow may be like it. Raises LakeError where
+    the source was never judged.
+    """
+
+    def accepting(connection: duckdb.DuckDBPyConnection) -> None:
+        make(connection)
+        if not read_days(connection, source):
+            raise LakeError(
+                f"{source} has no profiles: is it the name of a source? "
+                "Otherwise materialize monitor/profiles first"
+            )
+        _forget(connection, ACCEPTED, source, [day])
+        connection.execute(
+            f"INSERT INTO {ACCEPTED} VALUES (?, ?, ?, ?, ?)", [source, day, who, why, now]
+        )
+
+    write(lake, accepting)

@@ -1,0 +1,71 @@
+"""`ops lake check`: the lake, the releases and the registry, each held against its own digests."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from ops_platform.errors import LakeError, OpsError
+from ops_platform.lake.check import check
+from ops_platform.lake.location import Lake
+from ops_platform.models.estimators import names
+from ops_platform.models.registry import Registry
+from ops_platform.models.sqlite_store import SQLITE
+from ops_platform.serve import release
+from ops_platform.settings import Settings
+
+
+def faults(settings: Settings) -> list[str]:
+    """Every fault of the lake and of what is backed up with it; raises LakeError without a lake."""
+    return [*check(Lake.at(settings)), *beside(settings)]
+
+
+def beside(settings: Settings) -> list[str]:
+    """Every fault of the releases and of the embedded registry, which hold without a lake too."""
+    return [*_release_faults(settings.releases), *_registry_faults(settings)]
+
+
+def require_beside(settings: Settings) -> None:
+    """Raise LakeError with all that `beside` finds, before it is copied into a backup."""
+    if found := beside(settings):
+        raise LakeError("no backup, for what goes with the lake has faults: " + "; ".join(found))
+
+
+def _release_faults(releases: Path) -> Iterator[str]:
+    for folder in sorted(releases.glob("*/")):
+        named = []
+        try:
+            pointed = release.pointed(folder)
+            named = [] if pointed is None else [folder / pointed]
+        except OpsError as error:
+            yield str(error)
+        for place in sorted({*folder.glob("v*-*/"), *named}):
+            try:
+                release.load(place)
+            except OpsError as error:
+                yield str(error)
+
+
+def _registry_faults(settings: Settings) -> Iterator[str]:
+    if not settings.mlflow_tracking_uri.startswith(SQLITE):
+        return
+    store = Path(settings.mlflow_tracking_uri.removeprefix(SQLITE))
+    if not store.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as connection:
+            said = connection.execute("PRAGMA integrity_check(5)").fetchall()
+    except sqlite3.Error as error:
+        said = [(str(error),)]
+    damaged = [f"{store}: {line}; restore it from a backup" for (line,) in said if line != "ok"]
+    yield from damaged
+    if damaged:
+        return
+    registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    for name in names():
+        newest = registry.newest(name)
+        for number in range(1, newest.version + 1 if newest else 1):
+            try:
+                registry.load(name, number)
+            except OpsError as error:
+                yield str(error)

@@ -1,0 +1,43 @@
+"""The last results of checks, as Dagster's storage holds them."""
+
+import dagster as dg
+
+from ops_platform.catalog.checks import dagster_instance, known_assets
+
+KEY = dg.AssetKey(["marts", "sales"])
+
+
+@dg.asset(
+    key=KEY,
+    owners=["team:analytics"],
+    description="Sales by day.",
+    check_specs=[
+        dg.AssetCheckSpec("no_gaps", asset=KEY, description="Every day is there.", blocking=True),
+        dg.AssetCheckSpec("size", asset=KEY),
+    ],
+)
+def sales(): ...
+
+
+def test_description_owner_and_last_results_are_known(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    definitions = dg.Definitions(assets=[sales])
+    with dagster_instance(tmp_path) as instance:
+        before = known_assets(definitions, instance)["marts.sales"]
+        for name, passed, metadata in [
+            ("no_gaps", True, {}),
+            ("no_gaps", False, {"failing_rows": dg.MetadataValue.int(3)}),
+            ("size", True, {}),
+        ]:
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(KEY, name, passed, metadata=metadata)
+            )
+        known = known_assets(definitions, instance)["marts.sales"]
+
+    assert [check.result for check in before.checks] == ["not run yet", "not run yet"]
+    assert (known.owner, known.description) == ("analytics", "Sales by day.")
+    gaps, size = known.checks
+    assert (gaps.name, gaps.description) == ("no_gaps", "Every day is there.")
+    assert (gaps.blocking, size.blocking) == (True, False)
+    assert (gaps.result, gaps.failing, size.result, size.failing) == ("failed", 3, "passed", None)
+    assert gaps.at is not None

@@ -1,0 +1,71 @@
+"""The lineage and the catalog of a whole platform."""
+
+import pytest
+from typer.testing import CliRunner
+
+from ops_platform.catalog.gather import gather
+from ops_platform.catalog.lineage import DELIVERY, find, walk
+from ops_platform.cli import app
+from ops_platform.lake.check import tables
+from ops_platform.lake.connect import connect
+
+pytestmark = pytest.mark.graph
+
+
+@pytest.fixture(scope="module")
+def catalog(platform):
+    return gather(platform.settings, {})
+
+
+def _names(tree) -> set[str]:
+    return {tree.node.id}.union(*(_names(one) for one in tree.branches))
+
+
+def test_a_price_is_followed_from_its_delivery_to_the_version_that_serves(catalog, platform):
+    graph = catalog.graph
+    price = find(graph, "raw.orders.unit_price")
+    (release,) = platform.settings.releases.glob("recommender/v1-*")
+
+    above = _names(walk(graph, price, up=True))
+    below = _names(walk(graph, price, up=False))
+
+    assert "deliveries/orders.UnitPrice" in above
+    assert sum(graph.nodes[name].kind == DELIVERY for name in above) == len(
+        list(platform.orders.glob("*.csv"))
+    )
+    assert {"marts.fct_order_lines.unit_price", "features.customer_activity.monetary"} <= below
+    assert {"models/recommender@1", f"releases/recommender/{release.name}"} <= below
+
+
+def test_a_version_is_followed_up_to_every_delivery_and_only_what_it_uses(catalog, platform):
+    above = _names(walk(catalog.graph, find(catalog.graph, "models/recommender@1"), up=True))
+
+    assert {"features.customer_products.day", "raw.orders.customer_id"} <= above
+    assert not {"features.customer_activity", "raw.orders.country"} & above
+    assert len(catalog.graph.fitted_on["models/recommender@1"]) == len(
+        list(platform.orders.glob("*.csv"))
+    )
+
+
+def test_every_table_and_column_is_in_the_catalog_and_has_words(catalog, platform):
+    with connect(platform.lake) as connection:
+        assert {table.name for table in catalog.tables} == tables(connection)
+    for table in catalog.tables:
+        assert table.description, table.name
+        if table.name.split(".")[0] not in ("quarantine", "ledger", "monitor"):
+            assert all(column.description for column in table.columns), table.name
+            assert {f"{table.name}.{c.name}" for c in table.columns} <= catalog.graph.nodes.keys()
+
+
+def test_quarantined_records_are_not_shown(catalog):
+    (table,) = [table for table in catalog.tables if table.name == "quarantine.orders"]
+    assert table.rows > 0
+    assert not any(column.distribution for column in table.columns)
+
+
+def test_an_unknown_name_ends_the_prompt_with_1(platform, monkeypatch):
+    for name, value in platform.environment.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["lineage", "fct_order_lines.unit_price"])
+    assert done.exit_code == 1
+    assert "did you mean marts.fct_order_lines.unit_price" in done.stderr
