@@ -111,5 +111,6 @@ def test_a_test_that_only_warns_does_not_block(checks, manifest):
 def test_the_tables_are_those_that_dbt_makes(manifest):
     assert tables(manifest) == [
         "intermediate.int_cancellations_matched", "marts.dim_customers", "marts.dim_products",
-        "marts.fct_interactions", "marts.fct_order_lines",
+        "marts.fct_events", "marts.fct_interactions", "marts.fct_order_lines",
+        "snapshots.customers_history",
     ]  # fmt: skip
