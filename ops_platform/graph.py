@@ -6,7 +6,7 @@ from ops_platform.automation import data_automation
 from ops_platform.features.assets import feature_asset, published_features, schema_check
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
-from ops_platform.ingest.checks import profiles_asset
+from ops_platform.ingest.checks import anomaly_checks, profiles_asset
 from ops_platform.ingest.contract import read_contracts
 from ops_platform.ingest.location import require_known_sources
 from ops_platform.ingest.rules import raw_checks
@@ -53,6 +53,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
+            anomaly_checks(contracts),
             *(schema_check(view) for view in views),
             *(drift_check(name) for name in models),
         ],

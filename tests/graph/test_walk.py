@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ops_platform.graph import build_definitions
 from ops_platform.ingest import ledger
 from ops_platform.lake import catalog
 from ops_platform.lake.check import check
@@ -205,3 +206,17 @@ def test_a_refused_delivery_does_not_stop_the_others(platform, next_run):
 
     assert [one["status"] for one in troubled] == ["refused"]
     assert "missing column" in troubled[0]["reason"]
+
+
+def test_no_asset_that_is_asked_for_by_a_condition_names_checks_in_its_run(platform):
+    # Where a run names some checks, Dagster leaves the others out: dbt's tests, say.
+    graph = build_definitions(platform.settings).resolve_asset_graph()
+
+    named = {
+        key.to_user_string(): checks
+        for key in graph.materializable_asset_keys
+        if graph.get(key).automation_condition is not None
+        and (checks := [k for k in graph.get(key).execution_set_entity_keys if k != key])
+    }
+
+    assert named == {}

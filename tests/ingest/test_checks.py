@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from ops_platform.ingest.checks import KEY, check_name, profiles_asset
+from ops_platform.ingest.checks import KEY, anomaly_checks, check_name, profiles_asset
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import Settings
@@ -18,6 +18,7 @@ from tests.ingest.test_profiles import LEARNED, NEXT, START, lines
 def run(settings: Settings, contracts) -> dg.ExecuteInProcessResult:
     graph = dg.Definitions(
         assets=[profiles_asset(contracts)],
+        asset_checks=[anomaly_checks(contracts)],
         resources={"settings": settings},
         jobs=[dg.define_asset_job("all_of_it", selection=dg.AssetSelection.assets(KEY))],
     )
