@@ -1,15 +1,37 @@
 """When tables and features are made by themselves; models never are, they are retrained."""
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
+
 import dagster as dg
 
 _SOUND = dg.AutomationCondition.all_checks_match(
     dg.AutomationCondition.check_passed(), blocking_only=True
 )
+_READY = _SOUND & ~dg.AutomationCondition.missing() & ~dg.AutomationCondition.in_progress()
 # Plain `eager()` walks past a blocking check that failed in an earlier run. A dependency that is
 # made in the same run is checked there, so all that follows a change is one run and not one a step.
 WHEN_DATA_CHANGES = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_match(
     _SOUND | dg.AutomationCondition.will_be_requested()
 )
+
+
+def when_any_changes(sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition:
+    """Once any of the sources has changed, and all of them are there and have passed their checks.
+
+    Of all that has this condition everything is asked for at once, so that it fits together.
+    """
+    matches = dg.AutomationCondition.asset_matches
+    changed = reduce(or_, (matches(key, dg.AutomationCondition.newly_updated()) for key in sources))
+    ready = reduce(and_, (matches(key, _READY) for key in sources))
+    return (
+        (dg.AutomationCondition.newly_missing() | changed).since_last_handled()
+        & ready
+        & ~dg.AutomationCondition.in_progress()
+    )
+
+
 EVERY_SECONDS = 5
 # Of a run that fails, as long as nothing else asks for it again.
 MAX_RETRIES = {"dagster/max_retries": "2"}

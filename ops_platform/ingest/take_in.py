@@ -114,12 +114,18 @@ def _not_connected(lake: Lake, contract: Contract) -> Intake:
 
 
 def has_news(
-    lake: Lake, contract: Contract, location: Path, now: datetime, settled_ns: int | None = None
+    lake: Lake,
+    contract: Contract,
+    location: Path | None,
+    now: datetime,
+    settled_ns: int | None = None,
 ) -> bool:
     """Whether `take_in` would change anything, by the files' sizes and times and the ledger.
 
     Raises SourceError when the location is missing.
     """
+    if location is None:
+        return f"raw.{contract.name}" not in catalog.last_changed(lake)
     return _has_news(lake, _look_around(contract, location, now, settled_ns))
 
 
