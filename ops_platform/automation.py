@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_, or_
+from typing import Any
 
 import dagster as dg
 
@@ -17,13 +18,15 @@ WHEN_DATA_CHANGES = dg.AutomationCondition.eager() & dg.AutomationCondition.all_
 )
 
 
-def when_any_changes(sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition:
+def when_any_changes(sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition[Any]:
     """Once any of the sources has changed, and all of them are there and have passed their checks.
 
     Of all that has this condition everything is asked for at once, so that it fits together.
     """
     matches = dg.AutomationCondition.asset_matches
-    changed = reduce(or_, (matches(key, dg.AutomationCondition.newly_updated()) for key in sources))
+    changed: dg.AutomationCondition[Any] = reduce(
+        or_, (matches(key, dg.AutomationCondition.newly_updated()) for key in sources)
+    )
     ready = reduce(and_, (matches(key, _READY) for key in sources))
     return (
         (dg.AutomationCondition.newly_missing() | changed).since_last_handled()

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from ops_platform.automation import WHEN_DATA_CHANGES
+from ops_platform.automation import WHEN_DATA_CHANGES, when_any_changes
 
 SOUND = {"is": True}
 
@@ -72,3 +72,47 @@ def test_a_check_that_failed_in_an_earlier_run_is_not_walked_past(platform):
     assert platform.tick() == set()
     platform.run([raw.key])
     assert platform.tick() == {"mart", "feature"}
+
+
+@dg.asset
+def other() -> None:
+    pass
+
+
+MADE = when_any_changes([raw.key, other.key])
+
+
+@dg.asset(deps=[raw], automation_condition=MADE)
+def of_raw() -> None:
+    pass
+
+
+@dg.asset(deps=[other], automation_condition=MADE)
+def of_other() -> None:
+    pass
+
+
+def test_marts_of_several_sources_are_asked_for_together_once_all_are_there():
+    graph = dg.Definitions([raw, other, of_raw, of_other], asset_checks=[holds])
+    job = graph.resolve_implicit_global_asset_job_def()
+
+    def tick(cursor):
+        found = dg.evaluate_automation_conditions(graph, instance=instance, cursor=cursor)
+        asked = {
+            name for name in ("of_raw", "of_other") if found.get_num_requested(dg.AssetKey(name))
+        }
+        return found.cursor, asked
+
+    with dg.instance_for_test() as instance:
+        cursor, _ = tick(None)
+        SOUND["is"] = True
+        job.execute_in_process(instance=instance, asset_selection=[raw.key])
+        cursor, asked = tick(cursor)
+        assert asked == set()
+        job.execute_in_process(instance=instance, asset_selection=[other.key])
+        cursor, asked = tick(cursor)
+        assert asked == {"of_raw", "of_other"}
+        cursor, asked = tick(cursor)
+        assert asked == set()
+        job.execute_in_process(instance=instance, asset_selection=[other.key])
+        assert tick(cursor)[1] == {"of_raw", "of_other"}
