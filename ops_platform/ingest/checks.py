@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from ops_platform.automation import when_any_changes
 from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_source
@@ -16,12 +17,6 @@ from ops_platform.lake.lock import POOL
 from ops_platform.settings import Settings
 
 KEY = dg.AssetKey(["monitor", "profiles"])
-# A source that is not connected is never made, and must not keep the others from being judged.
-WHEN_ANY_SOURCE_CHANGES = (
-    dg.AutomationCondition.any_deps_updated().since_last_handled()
-    & ~dg.AutomationCondition.any_deps_in_progress()
-    & ~dg.AutomationCondition.in_progress()
-)
 FAULTS_SHOWN = 50
 DAYS_SHOWN = 70
 BARS = "▁▂▃▄▅▆▇█"
@@ -35,15 +30,17 @@ def check_name(source: str) -> str:
 def profiles_asset(contracts: list[Contract]) -> dg.AssetsDefinition:
     """The asset `monitor/profiles`: every source's days, as they were and as they were judged."""
 
+    sources = [dg.AssetKey(["raw", contract.name]) for contract in contracts]
+
     @dg.asset(
         key=KEY,
-        deps=[dg.AssetKey(["raw", contract.name]) for contract in contracts],
+        deps=sources,
         group_name="monitor",
         owners=["team:data-engineering"],
         kinds={"duckdb"},
         tags={"ops": "dataops"},
         pool=POOL,
-        automation_condition=WHEN_ANY_SOURCE_CHANGES,
+        automation_condition=when_any_changes(sources),
         description="Each source's rows by day: volume, nulls, distinct values and distribution of "
         "its columns, and whether they are unlike the source's own history.",
         metadata={"dagster/table_name": f"lake.{PROFILES}"},

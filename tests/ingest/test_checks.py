@@ -60,12 +60,3 @@ def test_an_anomaly_is_a_failed_check_of_its_source(settings, orders_contract, t
 def test_without_a_lake_there_is_nothing_to_judge(settings, orders_contract):
     [check] = run(settings, [orders_contract]).get_asset_check_evaluations()
     assert check.passed
-
-
-def test_the_days_are_made_again_when_any_source_changes_and_no_other_need_be_there(
-    orders_contract,
-):
-    asset = profiles_asset([orders_contract])
-    condition = str(asset.automation_conditions_by_key[KEY])
-    assert asset.asset_deps[KEY] == {dg.AssetKey(["raw", "orders"])}
-    assert "missing" not in condition.lower()
