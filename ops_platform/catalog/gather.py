@@ -22,11 +22,23 @@ from ops_platform.settings import Settings
 from ops_platform.transform.project import read_manifest
 
 # In the order of the walk; what is in none of them comes after, by name.
-SCHEMAS = ("raw", "quarantine", "ledger", "staging", "intermediate", "marts", "features", "monitor")
+SCHEMAS = (
+    "raw",
+    "quarantine",
+    "ledger",
+    "staging",
+    "intermediate",
+    "snapshots",
+    "marts",
+    "features",
+    "monitor",
+)
 # Classifications that keep no values off the page.
 OPEN = ("public", "internal")
 OWN_COLUMNS = {
     DELIVERY_COLUMN: "SHA-256 of the row's delivery.",
+    "dbt_scd_id": "dbt's name of the row: a hash of its key and of when it was first seen.",
+    "dbt_updated_at": "When dbt last saw the row change.",
     "as_of": "The day up to which events were used.",
     "_snapshot": "The lake snapshot whose marts these features were computed from.",
 }
