@@ -27,6 +27,8 @@ from ops_platform.transform.lineage import Lineage, Schema, add_table, column_li
 from ops_platform.transform.row_lineage import rows_of, tables_of
 
 DELIVERY_COLUMN = "_delivery"
+# What dbt adds to the table of a snapshot.
+SNAPSHOT_COLUMNS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
 Part = Node | Edge
 # Which day decides no lineage.
 _ANY_DAY = date(2000, 1, 1)
@@ -126,7 +128,8 @@ def _of_dbt(
 
     for unique_id, found in column_lineage(manifest, raw).items():
         table, sql = name(unique_id), nodes[unique_id]["compiled_code"]
-        columns = list(found) or list(nodes[unique_id]["columns"])
+        own = SNAPSHOT_COLUMNS if nodes[unique_id]["resource_type"] == "snapshot" else ()
+        columns = list(dict.fromkeys([*found, *nodes[unique_id]["columns"], *own]))
         yield from _table(table, columns)
         named = {c: [(name(parent), col) for parent, col in of] for c, of in found.items()}
         yield from _values(table, named)

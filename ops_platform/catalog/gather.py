@@ -22,9 +22,23 @@ from ops_platform.settings import Settings
 from ops_platform.transform.project import read_manifest
 
 # In the order of the walk; what is in none of them comes after, by name.
-SCHEMAS = ("raw", "quarantine", "ledger", "staging", "intermediate", "marts", "features", "monitor")
+SCHEMAS = (
+    "raw",
+    "quarantine",
+    "ledger",
+    "staging",
+    "intermediate",
+    "snapshots",
+    "marts",
+    "features",
+    "monitor",
+)
+# Classifications that keep no values off the page.
+OPEN = ("public", "internal")
 OWN_COLUMNS = {
     DELIVERY_COLUMN: "SHA-256 of the row's delivery.",
+    "dbt_scd_id": "dbt's name of the row: a hash of its key and of when it was first seen.",
+    "dbt_updated_at": "When dbt last saw the row change.",
     "as_of": "The day up to which events were used.",
     "_snapshot": "The lake snapshot whose marts these features were computed from.",
 }
@@ -106,21 +120,26 @@ def _words(
 
 
 def classified_columns(graph: Graph, words: Mapping[str, Words]) -> dict[str, str]:
-    """By column: its classification, its own or that of what its values are made from."""
+    """By column: its classification, its own or a closed one of what its values are made from."""
     found = {
         f"{table}.{column}": said
         for table, of in words.items()
         for column, said in of.classified.items()
     }
-    waiting = [(name, name) for name in found]
+    waiting = [(name, name) for name, said in found.items() if not _is_open(said)]
     while waiting:
         name, origin = waiting.pop()
         for edge in graph.below.get(name, []):
             target = graph.nodes[edge.target]
-            if edge.kind == VALUE and target.kind == COLUMN and target.id not in found:
+            inherits = target.id not in found or _is_open(found[target.id])
+            if edge.kind == VALUE and target.kind == COLUMN and inherits:
                 found[target.id] = f"{found[origin]}, from {origin}"
                 waiting.append((target.id, origin))
     return found
+
+
+def _is_open(classification: str) -> bool:
+    return classification.casefold() in OPEN
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -148,7 +167,9 @@ def _table(
     relation = f"{quoted(schema)}.{quoted(table)}"
     types = {n: kind for n, kind, *_ in connection.execute(f"DESCRIBE {relation}").fetchall()}
     # The platform's own tables are not for analysis, and quarantined records may hold anything.
-    shown = {n: k for n, k in types.items() if words and f"{name}.{n}" not in classified}
+    shown = {
+        n: k for n, k in types.items() if words and _is_open(classified.get(f"{name}.{n}", OPEN[0]))
+    }
     rows, found = distributions(connection, relation, shown)
     said = words or Words("the platform", OWN_TABLES.get(schema, ""), {}, {})
     return Table(

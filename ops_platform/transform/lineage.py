@@ -44,7 +44,8 @@ def column_lineage(
     for unique_id in _in_order(manifest):
         node = manifest["nodes"][unique_id]
         found[unique_id] = columns_of(node["compiled_code"], schema, parents)
-        add_table(schema, relation(node), list(found[unique_id]) or list(node["columns"]))
+        # A snapshot has columns of dbt's own, which its YAML documents and its SQL does not make.
+        add_table(schema, relation(node), [*found[unique_id], *node["columns"]])
     return found
 
 

@@ -70,3 +70,17 @@ def test_what_is_made_from_a_classified_column_is_classified_too(graph):
         "raw.orders.price": "confidential",
         "marts.sales.amount": "confidential, from raw.orders.price",
     }
+
+
+def test_what_is_open_hands_nothing_on(graph):
+    words = {"raw.orders": Words("", "", {}, {"price": "internal"})}
+    assert classified_columns(graph, words) == {"raw.orders.price": "internal"}
+
+
+def test_what_is_made_from_a_closed_column_is_not_opened_by_its_own_word(graph):
+    words = {
+        "raw.orders": Words("", "", {}, {"price": "personal"}),
+        "marts.sales": Words("", "", {}, {"amount": "public"}),
+    }
+    found = classified_columns(graph, words)["marts.sales.amount"]
+    assert found == "personal, from raw.orders.price"
