@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import random
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +74,10 @@ class Hard:
         self.waiting, self.present = files, dict[str, bytes]()
         self.earlier = dict[str, bytes]()
         self.records = dict[str, int]()
-        self.kinds: Counter[str] = Counter()
         self._was_renamed = False
 
-    def next(self) -> tuple[Step, bool]:
-        """The next step, and whether all before it must have been taken in first.
+    def next(self) -> tuple[str, Step, bool]:
+        """The next step and its kind, and whether all before it must have been taken in first.
 
         For a content that is renamed unseen has vanished for the ledger, and its rows stay.
         """
@@ -88,7 +86,6 @@ class Hard:
             kinds += [self._corrected, self._earlier, self._doubled, self._renamed, self._again]
         chosen = self.rng.choice(kinds)
         step = chosen()
-        self.kinds[chosen.__name__.strip("_").replace("_", " ")] += 1
         for name, content in step.items():
             old = self.present.pop(name, None)
             if content is not None:
@@ -97,7 +94,7 @@ class Hard:
                 self.present[name] = content
         renamed = None in step.values()
         is_seen, self._was_renamed = renamed or self._was_renamed, renamed
-        return step, is_seen
+        return chosen.__name__.strip("_").replace("_", " "), step, is_seen
 
     def _day(self) -> Step:
         return self._take(next(iter(self.waiting), None))

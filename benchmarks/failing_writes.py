@@ -1,4 +1,4 @@
-"""Writes that fail: the n-th write call under a home says that the disk is full.
+"""Writes that fail: the n-th write call under a lake says that the disk is full.
 
 A shim in C, compiled when it is needed, stands between the process and libc, through which DuckDB,
 its SQLite and Python write. `python -m benchmarks.failing_writes WHAT HOME NUMBERS` is what runs
@@ -116,7 +116,8 @@ def _put_back(kept: Path, home: Home) -> None:
 
 
 def _where(folder: Path) -> dict[str, str]:
-    return {"OPS_FAULT_FOLDER": str(folder / "home")}
+    # The lake alone: dbt's logs and scratch files lie beside it.
+    return {"OPS_FAULT_FOLDER": str(folder / "home" / "lake")}
 
 
 def _home(folder: Path) -> Home:

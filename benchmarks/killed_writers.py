@@ -36,6 +36,8 @@ from ops_platform.transform.project import dbt_executable, dbt_scratch, read_man
 # Of so many kills one hits dbt, which takes its 5 s to start, and three hit upkeep.
 IN_TURN = 16
 DBT_PAUSE_SECONDS = 0.3
+# Of the time that an undisturbed writer takes: so that its last moments are hit too.
+LATEST = 1.2
 IMPORTED = ["ops_platform.ingest.take_in", "ops_platform.lake.upkeep", __name__]
 
 
@@ -142,7 +144,7 @@ class _Killing:
         (self.outcome.kills if hit else self.outcome.missed)[kind] += 1
 
     def _strike_writer(self, kind: str) -> bool:
-        ended, seconds = self._writer(kind, self.rng.random() * self.seconds[kind])
+        ended, seconds = self._writer(kind, self.rng.random() * LATEST * self.seconds[kind])
         if ended == 0:
             self.seconds[kind] = seconds
         elif ended != -signal.SIGKILL:
@@ -192,27 +194,28 @@ def run(
     # Some writers end before they are killed.
     steps = [hard.next() for _ in range(2 * kills)]
     kinds = _kinds(rng)
-    for step, _ in steps[:3]:
+    for _, step, _ in steps[:3]:
         deliver(step, home.orders)
         ingest(home)
     killing = _Killing(home, rng)
     killing.nodes = build(home) if kills >= IN_TURN else 0
     outcome = killing.outcome
     with reading(home, hard.records, "head") as seen:
-        for number, (step, after_all) in enumerate(steps[3:], start=1):
+        for number, (what, step, after_all) in enumerate(steps[3:], start=1):
             if after_all:
                 ingest(home)
             kind = next(kinds)
             if kind == "dbt" and not killing.nodes:
                 kind = "upkeep"
             deliver(step, home.orders)
+            outcome.delivered[what] += 1
             killing.strike(kind)
             killing.look(f"after kill {number}, of {kind}", hard.records)
             say(f"{outcome.kills.total()} of {kills} writers killed, {len(outcome.faults)} faults")
             if outcome.kills.total() == kills:
                 break
         _finish(killing, hard, folder)
-    outcome.reads, outcome.delivered = seen.reads, hard.kinds
+    outcome.reads = seen.reads
     outcome.faults += seen.faults
     outcome.seconds = time.monotonic() - start
     return outcome

@@ -9,6 +9,7 @@ files. Any other is read by `csv`, whose records it is that count; those of the 
 handed on in a plain copy, and the others go to quarantine with their line.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops_platform.ingest.opened import open_text
+from ops_platform.ingest.opened import open_bytes, open_text
 
 LIMIT = csv.field_size_limit()
 _FEED = ord("\n")
@@ -143,15 +144,17 @@ def find_plain(
 
     Every line is a record there, so that only those with a quote have to be parsed.
     """
-    texts = {delimiter.join(fields) for fields in wanted}
-    with open_text(path, newline="\n") as file:
-        if is_headed:
-            next(file, None)
-        for number, line in enumerate(file, start=1 + is_headed):
-            if line.rstrip("\r\n") in texts or '"' in line:
-                fields = next(csv.reader([line], delimiter=delimiter), [])
-                if tuple(fields) in wanted:
-                    yield Record(number, 1, fields, ())
+    with open_bytes(path) as file:
+        lines = file.read().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    end = "\r" if lines[0].endswith(b"\r") else ""
+    texts = {f"{delimiter.join(fields)}{end}".encode() for fields in wanted}
+    # The last line may end without its line end.
+    texts |= {text.removesuffix(b"\r") for text in texts}
+    likely = [number for number, line in enumerate(lines) if line in texts or b'"' in line]
+    for number in likely:
+        fields = next(csv.reader([lines[number].decode()], delimiter=delimiter), [])
+        if tuple(fields) in wanted and (number or not is_headed):
+            yield Record(number + 1, 1, fields, ())
 
 
 def _faults(text: str, fields: list[str], header: Sequence[str], delimiter: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+from duckdb.func import FunctionNullHandling
 
 from ops_platform.errors import ContractError
 from ops_platform.ingest import keys, ledger, quarantine, records
@@ -27,6 +28,9 @@ from ops_platform.ingest.typed_read import (
 from ops_platform.lake.check import LEDGER, tables
 
 Header = tuple[str, ...]
+# A row's file, its reasons and its texts.
+Aside = tuple[str, list[str], list[str | None]]
+SET_ASIDE = "ops_set_aside"
 WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 
 
@@ -205,11 +209,14 @@ def _insert_alike(
     names = ", ".join(quoted(column.name) for column in contract.columns)
     columns = ", ".join(stored(column) for column in contract.columns)
     raw = f"raw.{quoted(contract.name)}"
-    connection.execute(
-        f"INSERT INTO {raw} ({names}, _delivery) SELECT {columns}, delivery FROM ({rows}) "
-        f"JOIN (VALUES {which}) AS deliveries(path, delivery) ON path = {quoted(FILE)} "
-        "WHERE is_good"
-    )
+    record = ", ".join(quoted(name) for name in reading.header)
+    with _set_aside(connection) as aside:
+        connection.execute(
+            f"INSERT INTO {raw} ({names}, _delivery) SELECT {columns}, delivery FROM ({rows}) "
+            f"JOIN (VALUES {which}) AS deliveries(path, delivery) ON path = {quoted(FILE)} "
+            f"WHERE CASE WHEN is_good THEN true "
+            f"ELSE {SET_ASIDE}({quoted(FILE)}, {reasons(contract, now)}, [{record}]) END"
+        )
     good = dict(
         connection.execute(
             f"SELECT _delivery, count(*) FROM {raw} "
@@ -217,10 +224,7 @@ def _insert_alike(
             [list(shas.values())],
         ).fetchall()
     )
-    short = [
-        path for path, one in reading.contents.items() if good.get(one.sha256, 0) < one.records
-    ]
-    bad = reading.unparsed + _broken(connection, contract, reading, short, now)
+    bad = reading.unparsed + _located(contract, reading, aside)
     broken = Counter(shas[one.path] for one in bad)
     for path, one in reading.contents.items():
         # Counted twice, by two readers: what either of them lost or doubled shows here.
@@ -233,22 +237,35 @@ def _agree(path: Path, records: int, counted: int) -> None:
         raise ValueError(f"{counted} records were read of {records} in {path.name}")
 
 
-def _broken(
-    connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    reading: _Reading,
-    paths: list[Path],
-    now: datetime,
+@contextmanager
+def _set_aside(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Aside]]:
+    """What the engine's function SET_ASIDE was called with, of each row that is not taken in.
+
+    So that good and bad rows come of one reading: a second would take as long again.
+    """
+    aside: list[Aside] = []
+
+    def set_aside(file: str, why: list[str], texts: list[str | None]) -> bool:
+        aside.append((file, why, texts))
+        return False
+
+    connection.create_function(
+        SET_ASIDE,
+        set_aside,
+        ["VARCHAR", "VARCHAR[]", "VARCHAR[]"],
+        "BOOLEAN",
+        null_handling=FunctionNullHandling.SPECIAL,
+        side_effects=True,
+    )
+    yield aside
+    # After a failure the connection is not used again.
+    connection.remove_function(SET_ASIDE)
+
+
+def _located(
+    contract: Contract, reading: _Reading, aside: list[Aside]
 ) -> list[quarantine.BadRecord]:
-    if not paths:
-        return []
-    header, original = reading.header, {str(reading.plain[path]): path for path in paths}
-    rows = typed_rows(contract, read_text(contract, header, [Path(name) for name in original]), now)
-    record = ", ".join(quoted(name) for name in header)
-    found = connection.execute(
-        f"SELECT {quoted(FILE)}, {reasons(contract, now)}, [{record}] FROM ({rows}) "
-        "WHERE NOT is_good"
-    ).fetchall()
+    header, original = reading.header, {str(plain): path for path, plain in reading.plain.items()}
     return quarantine.located(
         contract,
         header,
@@ -256,9 +273,9 @@ def _broken(
             quarantine.BadRecord(
                 original[name], None, tuple(why), dict(zip(header, texts, strict=True))
             )
-            for name, why, texts in found
+            for name, why, texts in aside
         ],
-        {path for path in paths if reading.contents[path].is_plain},
+        {path for path, one in reading.contents.items() if one.is_plain},
     )
 
 

@@ -1,6 +1,7 @@
 """Taking deliveries in: each once, whole or not at all, corrections replacing what they correct."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.write import write
 
+LOOKERS = 2
 Say = Callable[[str], object]
 
 
@@ -171,7 +173,10 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> In
     fresh = this.fresh(ledger.current(before))
     if fresh:
         say(f"{this.contract.name}: reading {len(fresh)} new or changed files")
-    contents = {file.path: this.content(file.path) for file in fresh}
+    # Most of a look is spent in numpy and OpenSSL, which leave the interpreter to others.
+    with ThreadPoolExecutor(LOOKERS) as lookers:
+        paths = [file.path for file in fresh]
+        contents = dict(zip(paths, lookers.map(this.content, paths), strict=True))
     entries = _with_new(before, this, contents, _place(connection))
     after = ledger.settle(entries, this.present)
     try:
