@@ -1,6 +1,7 @@
 """`ops data`: days of a source that are unlike its history, and saying that they are right."""
 
 import getpass
+import os
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -45,8 +46,16 @@ def data_accept(
             Lake.at(settings),
             source,
             day.date(),
-            who=getpass.getuser(),
+            who=_who(),
             why=why,
             now=settings.now(),
         )
     console.print(f"{source} {day:%Y-%m-%d} is accepted")
+
+
+def _who() -> str:
+    """The user's name, or number where a container has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

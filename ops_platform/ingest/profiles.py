@@ -132,7 +132,7 @@ def kinds(contract: Contract) -> dict[str, Kind]:
 
 
 def _kind(type_: str) -> Kind:
-    if type_ in ("TIMESTAMP", "DATE"):
+    if type_ in ("TIMESTAMP", "DATE", "TIME"):
         return "time"
     return "text" if type_ in ("VARCHAR", "BOOLEAN") else "number"
 

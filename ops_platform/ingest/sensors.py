@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import duckdb
 
 from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
 from ops_platform.errors import OpsError
@@ -16,11 +17,12 @@ from ops_platform.ingest.take_in import has_news
 from ops_platform.lake.location import Lake
 from ops_platform.settings import Settings
 
-_FAILED = dg.DagsterRunStatus.FAILURE
+NOT_CONNECTED = "not connected"
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _OPEN = [
     status
     for status in dg.DagsterRunStatus
-    if status not in (dg.DagsterRunStatus.SUCCESS, _FAILED, dg.DagsterRunStatus.CANCELED)
+    if status not in (dg.DagsterRunStatus.SUCCESS, *_FAILED)
 ]
 
 
@@ -45,7 +47,8 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         for contract in contracts:
             try:
                 state, why = _ask(context.instance, settings, contract, seen, settled_ns)
-            except OpsError as error:
+            except (OpsError, OSError, duckdb.Error) as error:
+                # The other sources land all the same.
                 state, why = None, str(error)
             if state is not None:
                 due[contract.name] = state
@@ -96,7 +99,9 @@ def _ask(
     until = None if is_copied(settings, contract) else settled_ns
     settled = [file for file in files if until is None or file.modified_ns <= until]
     late = "" if settled == files else f"{contract.name}: a delivery has changed just now"
-    state, asked = _digest(contract, settled), seen.get(contract.name)
+    # Without a location no key is needed that hashes personal data.
+    state = NOT_CONNECTED if location is None else _digest(contract, settled)
+    asked = seen.get(contract.name)
     if asked == state or (late and not settled):
         return None, late
     if _is_under_way(instance, contract):
@@ -105,10 +110,12 @@ def _ask(
     again = _again(before, settings.retry_seconds)
     if again is not None and datetime.now(UTC) < again:
         return None, f"{contract.name}: its run failed, tried again at {again:%H:%M:%S}"
-    done = again is None and before and asked == _key(contract, state, len(before))
-    if done or not has_news(Lake.at(settings), contract, location, settings.now(), until):
-        seen[contract.name] = state
-        return None, late
+    # A run that failed may have taken all in and died before its checks: it is asked for again.
+    if again is None:
+        done = before and asked == _key(contract, state, len(before))
+        if done or not has_news(Lake.at(settings), contract, location, settings.now(), until):
+            seen[contract.name] = state
+            return None, late
     seen[contract.name] = _key(contract, state, len(before) + 1)
     return state, ""
 
@@ -125,7 +132,7 @@ def _runs(instance: dg.DagsterInstance, contract: Contract, state: str) -> list[
 
 def _again(before: list[dg.RunRecord], retry_seconds: float) -> datetime | None:
     """When a run that failed is tried again; None where the newest did not fail."""
-    if not before or before[0].dagster_run.status != _FAILED:
+    if not before or before[0].dagster_run.status not in _FAILED:
         return None
     ended = before[0].end_time or before[0].update_timestamp.timestamp()
     wait = timedelta(seconds=retry_seconds * 2 ** (len(before) - 1))

@@ -27,6 +27,11 @@ def copy_here(contract: Contract, url: str, folder: Path) -> None:
             for name in _names(connection, url):
                 content = connection.execute(f"SELECT content FROM read_blob({literal(name)})")
                 file = PurePosixPath(urlsplit(name).path).name or contract.name
+                if (folder / file).exists():
+                    raise SourceError(
+                        f"source {contract.name}: {_bare(url)} has two files named {file}: each "
+                        "needs a name of its own, or a location of its own"
+                    )
                 (folder / file).write_bytes(content.fetchall()[0][0])
         except ImportError as error:
             raise SourceError(

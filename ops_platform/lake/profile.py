@@ -87,6 +87,8 @@ def _distinct(sketch: Sequence[int]) -> int:
     return round((SKETCH - 1) * 2**64 / sketch[-1])
 
 
+# The engine numbers no more than 63 columns of a grouping set.
+AT_ONCE = 60
 SHAPE = (
     '"column" VARCHAR, rows BIGINT, nulls BIGINT, "distinct" BIGINT, least DOUBLE, '
     "greatest DOUBLE, total DOUBLE, squares DOUBLE, parts MAP(VARCHAR, BIGINT), sketch UBIGINT[]"
@@ -105,6 +107,14 @@ def profile_query(
     columns : to profile, each with its kind.
     days : None is for the rows that have no day.
     """
+    days, named = list(days), list(columns.items())
+    chunks = [dict(named[at : at + AT_ONCE]) for at in range(0, len(named), AT_ONCE)]
+    return " UNION ALL ".join(f"({_chunk(table, period, chunk, days)})" for chunk in chunks)
+
+
+def _chunk(
+    table: str, period: str, columns: Mapping[str, Kind], days: Iterable[date | None]
+) -> str:
     names = list(columns)
     cells = ", ".join(f"{_name(name)} AS c{at}" for at, name in enumerate(names))
     # The lowest bit of a grouping set's number is that of its last column.
@@ -116,7 +126,8 @@ def profile_query(
         return f"CASE of {' '.join(f'WHEN {set_} THEN {text}' for set_, text in cases)} END"
 
     numbers = [
-        f"c{at}::DOUBLE" if kind == "number" else "NULL" for at, kind in enumerate(columns.values())
+        f"CASE WHEN isfinite(c{at}::DOUBLE) THEN c{at}::DOUBLE END" if kind == "number" else "NULL"
+        for at, kind in enumerate(columns.values())
     ]
     parts = [_PARTS[kind].format(c=f"c{at}") for at, kind in enumerate(columns.values())]
     limits = [str(TOP) if kind == "text" else "NULL" for kind in columns.values()]
@@ -168,7 +179,8 @@ def profile_query(
 
 _PARTS: dict[Kind, str] = {
     "number": (
-        f"CASE WHEN {{c}} IS NULL THEN NULL WHEN {{c}} = 0 THEN '0' ELSE "
+        "CASE WHEN {c} IS NULL THEN NULL WHEN NOT isfinite({c}::DOUBLE) THEN 'not finite' "
+        f"WHEN {{c}} = 0 THEN '0' ELSE "
         f"(sign({{c}}) * (floor(log10(greatest(abs({{c}}::DOUBLE), 1e-9)) * {BINS_A_DECADE}) + "
         f"{10 * BINS_A_DECADE}))::INTEGER::VARCHAR END"
     ),

@@ -8,6 +8,7 @@ has its server's checksums instead.
 
 import atexit
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -28,6 +29,7 @@ for uri in sys.stdin:
         print("unreadable:", str(error).replace(chr(10), " "), flush=True)
 """
 _asking = Lock()
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def path_of(lake: Lake) -> Path:
@@ -52,9 +54,12 @@ def lift(lake: Lake) -> None:
 def put(lake: Lake) -> None:
     """Seal what the write left."""
     if lake.catalog_url is None and lake.catalog_file.exists() and _read(lake) is None:
-        aside = path_of(lake).with_suffix(".partial")
-        aside.write_text(_digest(lake.catalog_file), encoding="ascii")
-        aside.replace(path_of(lake))
+        digest = _digest(lake.catalog_file)
+        # What can't be read now is sealed by the next writer, who may.
+        if DIGEST.fullmatch(digest):
+            aside = path_of(lake).with_suffix(".partial")
+            aside.write_text(digest, encoding="ascii")
+            aside.replace(path_of(lake))
 
 
 def _read(lake: Lake) -> str | None:
@@ -65,13 +70,26 @@ def _read(lake: Lake) -> str | None:
 
 
 def _digest(catalog: Path) -> str:
+    """The digest, or why there is none; asked again of a new reader where one has died."""
     with _asking:
-        reader = _reader(os.getpid())
-        assert reader.stdin is not None
-        assert reader.stdout is not None
-        reader.stdin.write(catalog.absolute().as_uri() + "\n")
-        reader.stdin.flush()
-        return reader.stdout.readline().strip()
+        try:
+            found = _ask(catalog)
+        except (OSError, ValueError):
+            found = ""
+        if not DIGEST.fullmatch(found):
+            _reader(os.getpid()).kill()
+            _reader.cache_clear()
+            found = _ask(catalog)
+        return found
+
+
+def _ask(catalog: Path) -> str:
+    reader = _reader(os.getpid())
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    reader.stdin.write(catalog.absolute().as_uri() + "\n")
+    reader.stdin.flush()
+    return reader.stdout.readline().strip()
 
 
 @cache
@@ -82,6 +100,8 @@ def _reader(process: int) -> "subprocess.Popen[str]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # Ctrl-C at a terminal is for the writer, who seals what it leaves.
+        start_new_session=True,
     )
     atexit.register(reader.kill)
     return reader

@@ -155,11 +155,16 @@ def test_a_failed_run_is_asked_for_again_after_a_while_under_another_key(shop, t
     assert first.tags[state_tag("orders")] == third.tags[state_tag("orders")]
 
 
-def test_what_a_failed_run_left_and_somebody_took_in_asks_for_nothing(shop, tick, ends, a_row):
+def test_a_run_that_failed_after_it_took_all_in_is_asked_for_again_for_its_checks(
+    shop, tick, ends, a_row
+):
     shop.deliver("a.csv", a_row(1))
     ends(tick().run_requests[0], well=False)
     shop.run()
 
+    (again,) = tick(retry_seconds=0).run_requests
+
+    ends(again)
     assert tick(retry_seconds=0).run_requests == []
 
 

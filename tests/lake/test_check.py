@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from ops_platform.lake import catalog
+from ops_platform.lake import catalog, seal
 from ops_platform.lake.check import check
 from ops_platform.lake.published import Published, publish
 from tests.lake.conftest import data_file, deliver, flip_a_bit, run
@@ -150,3 +150,16 @@ def test_a_broken_catalog_is_a_fault(sqlite_lake):
     faults = check(sqlite_lake)
     assert faults
     assert all("catalog" in fault for fault in faults)
+
+
+def test_a_reader_of_the_seal_that_died_is_replaced_and_only_a_digest_is_a_seal(delivered):
+    sealed = seal.path_of(delivered)
+    assert seal.DIGEST.fullmatch(sealed.read_text(encoding="ascii"))
+
+    seal._reader(os.getpid()).kill()
+
+    assert not seal.is_broken(delivered)
+    sealed.unlink()
+    delivered.catalog_file.write_bytes(b"no catalog" * 1000)
+    seal.put(delivered)
+    assert not sealed.exists()

@@ -73,3 +73,19 @@ def test_only_the_asked_days_are_read(days):
     assert query.count("DATE '2024-01-02'") == query.count("DATE '2024-01-03'") == 1
     assert "NOT IN (DATE '2024-01-02', DATE '2024-01-03')" in query
     assert "at\" >= DATE '2024-03-01'" in query
+
+
+def test_numbers_that_are_not_finite_times_and_many_columns_are_counted_too():
+    with duckdb.connect() as connection:
+        extra = ", ".join(f"{at} AS c{at}" for at in range(70))
+        connection.execute(
+            "CREATE TABLE t AS SELECT DATE '2024-01-01' AS at, TIME '10:00' AS clock, "
+            f"unnest(['inf', 'nan', '2']::DOUBLE[]) AS one, {extra}"
+        )
+        columns = {"clock": "time", "one": "number", **{f"c{at}": "number" for at in range(70)}}
+        found = read_profiles(connection, profile_query("t", "at", columns, [FIRST]))[FIRST]
+
+    assert found["clock"].parts == {"10": 3}
+    assert found["one"].parts["not finite"] == 2
+    assert found["one"].total == 2
+    assert found["c69"].rows == 3
