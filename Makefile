@@ -12,13 +12,16 @@ export DAGSTER_DISABLE_TELEMETRY = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: demo test check ci-slim bench ui lock torture clean
+.PHONY: demo test test-long check ci-slim bench ui lock torture clean
 
 demo: .venv/ready ## the simulated shop through the whole graph to a champion
 	$(BIN)/ops demo
 
 test: .venv/ready ## every test
 	$(BIN)/python -m pytest
+
+test-long: .venv/ready ## the tests with whole graphs and histories of their own, some minutes more
+	$(BIN)/python -m pytest -m long
 
 check: .venv/ready ## style, types, order of imports, contracts, dbt parse, lock freshness
 	$(BIN)/ruff check .

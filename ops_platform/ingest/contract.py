@@ -36,7 +36,7 @@ WIDTHS = re.compile(r"BIGINT|INTEGER|SMALLINT|(?<=DECIMAL)\(.*\)")
 HALF = 32
 Bound = float | str
 # The column that features, models and the service know a customer by.
-ORDERS, CUSTOMER = "orders", "customer_id"
+CUSTOMER = "customer_id"
 
 
 @dataclass(frozen=True)
@@ -213,11 +213,10 @@ def read_contracts(folder: Path, key: SecretStr | None = None) -> list[Contract]
 def customer_key(contracts: list[Contract]) -> str | None:
     """The fingerprint of the key by which customers' ids are hashed, None where they are plain.
 
-    The ids that models know are those of the orders. Raises HashKeyError where they are hashed and
-    the key is not set.
+    Raises HashKeyError where they are and the key is not set.
     """
     for contract in contracts:
-        if contract.name == ORDERS and CUSTOMER in contract.personal_columns:
+        if CUSTOMER in contract.personal_columns:
             return personal.fingerprint(contract.require_key())
     return None
 

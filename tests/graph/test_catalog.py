@@ -4,10 +4,12 @@ import pytest
 from typer.testing import CliRunner
 
 from ops_platform.catalog.gather import gather
-from ops_platform.catalog.lineage import DELIVERY, find, walk
+from ops_platform.catalog.lineage import find, walk
 from ops_platform.cli import app
+from ops_platform.ingest import ledger
 from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
+from ops_platform.models.registry import Registry
 
 pytestmark = pytest.mark.graph
 
@@ -15,6 +17,12 @@ pytestmark = pytest.mark.graph
 @pytest.fixture(scope="module")
 def catalog(platform):
     return gather(platform.settings, {})
+
+
+def _snapshot_of_first(platform) -> int:
+    settings = platform.settings
+    registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    return int(registry.version("recommender", 1).tags["snapshot"])
 
 
 def _names(tree) -> set[str]:
@@ -30,9 +38,7 @@ def test_a_price_is_followed_from_its_delivery_to_the_version_that_serves(catalo
     below = _names(walk(graph, price, up=False))
 
     assert "deliveries/orders.UnitPrice" in above
-    assert sum(graph.nodes[name].kind == DELIVERY for name in above) == len(
-        list(platform.orders.glob("*.csv"))
-    )
+    assert graph.fitted_on["models/recommender@1"] <= above
     assert {"marts.fct_order_lines.unit_price", "features.customer_activity.monetary"} <= below
     assert {"models/recommender@1", f"releases/recommender/{release.name}"} <= below
 
@@ -42,9 +48,9 @@ def test_a_version_is_followed_up_to_every_delivery_and_only_what_it_uses(catalo
 
     assert {"features.customer_products.day", "raw.orders.customer_id"} <= above
     assert not {"features.customer_activity", "raw.orders.country"} & above
-    assert len(catalog.graph.fitted_on["models/recommender@1"]) == len(
-        list(platform.orders.glob("*.csv"))
-    )
+    with connect(platform.lake, snapshot=_snapshot_of_first(platform)) as connection:
+        held = ledger.held(ledger.read(connection, "orders"))
+    assert len(catalog.graph.fitted_on["models/recommender@1"]) == len(held)
 
 
 def test_every_table_and_column_is_in_the_catalog_and_has_words(catalog, platform):

@@ -7,6 +7,7 @@ from benchmarks import killed_writers
 pytestmark = pytest.mark.graph
 
 
+@pytest.mark.long
 def test_writers_killed_at_random_moments_lose_nothing(tmp_path):
     outcome = killed_writers.run(kills=4, seed=0, folder=tmp_path)
 

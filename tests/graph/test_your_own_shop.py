@@ -16,7 +16,7 @@ import pytest
 from ops_platform.settings import PROJECT, TELEMETRY_OFF
 from ops_platform.simulate.shop import Shop, write_orders
 
-pytestmark = pytest.mark.graph
+pytestmark = [pytest.mark.graph, pytest.mark.long]
 SHOP = Shop(seed=4, days=45, customers=60, products=50, dirty_rate=0.002)
 
 

@@ -89,7 +89,7 @@ def shown(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dg.AssetChec
     """What the graph shows of a check: the newest evaluation, made since the model was."""
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
     made = instance.get_latest_materialization_event(check.asset_key)
-    assert record.create_timestamp > made.timestamp
+    assert record.create_timestamp >= int(made.timestamp)  # kept in whole seconds
     return record.event.dagster_event.event_specific_data
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -94,8 +95,12 @@ def test_the_pointer_names_a_release_or_nothing(tmp_path):
 
 
 def test_a_disk_that_refuses_is_said_to(home, made, monkeypatch):
+    sync = os.fsync
+
     def refuse(descriptor):
-        raise OSError(28, "No space left on device")
+        if str(home.folder) in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", refuse)
     shutil.rmtree(made)

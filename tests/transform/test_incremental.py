@@ -3,6 +3,8 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from ops_platform.ingest import ledger
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
@@ -18,6 +20,7 @@ OF_OTHERS = {"marts.fct_events", "snapshots.customers_history"}
 ROUNDS, DEEDS = 3, 8
 
 
+@pytest.mark.long
 def test_a_history_of_corrections_ends_in_the_marts_of_a_full_refresh(tmp_path, manifest):
     settings, source = Settings(home=tmp_path / "home"), tmp_path / "orders"
     lake, marts = Lake.at(settings), sorted({*tables(manifest)} - OF_OTHERS)

@@ -152,6 +152,7 @@ def test_without_a_published_production_it_says_what_to_do(tmp_path, capfd):
 
 
 @pytest.mark.postgres
+@pytest.mark.long
 def test_production_on_postgres_is_read_and_never_written(
     tmp_path,
     capfd,
