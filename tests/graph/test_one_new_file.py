@@ -11,7 +11,7 @@ import pytest
 from ops_platform.settings import PROJECT
 from ops_platform.simulate.shop import Shop, write_orders
 
-pytestmark = pytest.mark.graph
+pytestmark = [pytest.mark.graph, pytest.mark.long]
 
 VIEWS = "ops_platform/features/views"
 ZOO = "ops_platform/models/zoo"
