@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from ops_platform.lake.durable import sync_folder
 from ops_platform.lake.location import Lake
 
 # In a process of its own, for the reason that `session` gives; it ends with its parent.
@@ -48,7 +49,7 @@ def lift(lake: Lake) -> None:
     if lake.catalog_url is None and _read(lake) is not None and not is_broken(lake):
         path_of(lake).unlink()
         # For good, before the first commit: after a power failure it would not fit.
-        _sync(lake.home)
+        sync_folder(lake.home)
 
 
 def put(lake: Lake) -> None:
@@ -105,11 +106,3 @@ def _reader(process: int) -> "subprocess.Popen[str]":
     )
     atexit.register(reader.kill)
     return reader
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

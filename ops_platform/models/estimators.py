@@ -1,7 +1,5 @@
 """The estimators of `zoo/`, found by their file's name without any registration."""
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Protocol, Self
@@ -9,6 +7,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import pandas as pd
 
+from ops_platform import plug_ins
 from ops_platform.errors import RegistryError
 from ops_platform.models import zoo
 from ops_platform.models.interactions import IdsLike
@@ -49,7 +48,7 @@ class Estimator(Protocol):
 
 def names() -> list[str]:
     """The names of all models, sorted: one for each file of `zoo/`."""
-    return sorted(module.name for module in pkgutil.iter_modules(zoo.__path__))
+    return plug_ins.names(zoo)
 
 
 def estimator(name: str) -> type[Estimator]:
@@ -59,18 +58,5 @@ def estimator(name: str) -> type[Estimator]:
     ------
     RegistryError : there is no such file or it holds no such class.
     """
-    # Names come from a registry too, so only a file of the zoo is ever imported.
-    if name not in names():
-        raise RegistryError(
-            f"There is no model {name!r} in models/zoo/, only {', '.join(names())}: "
-            "add the file or register the model under one of these names."
-        )
-    module = importlib.import_module(f"{zoo.__name__}.{name}")
-    class_name = name.title().replace("_", "")
-    try:
-        found: type[Estimator] = getattr(module, class_name)
-    except AttributeError:
-        raise RegistryError(
-            f"models/zoo/{name}.py must define the class {class_name}, named like its file."
-        ) from None
+    found: type[Estimator] = plug_ins.class_named(zoo, name, f"model {name!r}", RegistryError)
     return found

@@ -1,11 +1,10 @@
 """What an alarm rule is, and how those of `policies/` are found, by their file's name."""
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ops_platform import plug_ins
 from ops_platform.errors import OpsError
 from ops_platform.monitor import policies
 
@@ -39,27 +38,11 @@ class Policy(Protocol):
         ...
 
 
-def names() -> list[str]:
-    """The names of all alarm rules, sorted: one for each file of `policies/`."""
-    return sorted(module.name for module in pkgutil.iter_modules(policies.__path__))
-
-
 def policy(name: str, bound: float) -> Policy:
     """The rule `EDetector` of `policies/e_detector.py`, for the name `e_detector`.
 
     Raises OpsError when there is no such file, or no such class in it.
     """
-    if name not in names():
-        raise OpsError(
-            f"OPS_ALARM_POLICY={name}: there is no such file in monitor/policies/, "
-            f"only {', '.join(names())}"
-        )
-    module = importlib.import_module(f"{policies.__name__}.{name}")
-    class_name = name.title().replace("_", "")
-    try:
-        kind: type[Policy] = getattr(module, class_name)
-    except AttributeError:
-        raise OpsError(
-            f"monitor/policies/{name}.py must define the class {class_name}, named like its file"
-        ) from None
+    called = f"file for OPS_ALARM_POLICY={name}"
+    kind: type[Policy] = plug_ins.class_named(policies, name, called, OpsError)
     return kind(bound)

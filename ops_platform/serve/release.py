@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ops_platform.errors import ReleaseError
+from ops_platform.lake.durable import sync_folder
 from ops_platform.models import state
 
 MODEL, ONLINE, CATALOG, MANIFEST = "model.npz", "online.npz", "catalog.json", "manifest.json"
@@ -102,7 +103,7 @@ def point_to(folder: Path, release: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(folder / POINTER)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def write(
@@ -151,7 +152,7 @@ def _make(
     for path in making.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    _sync_folder(making)
+    sync_folder(making)
     return release
 
 
@@ -163,7 +164,7 @@ def _put_in_place(making: Path, place: Path) -> None:
     if place.exists():
         place.rename(damaged)
     making.rename(place)
-    _sync_folder(place.parent)
+    sync_folder(place.parent)
     shutil.rmtree(damaged, ignore_errors=True)
 
 
@@ -225,12 +226,3 @@ def _write_json(path: Path, value: object) -> None:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

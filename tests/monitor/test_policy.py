@@ -3,7 +3,8 @@ import pytest
 from ops_platform.errors import OpsError
 from ops_platform.monitor import policies
 from ops_platform.monitor.policies.cusum import Cusum
-from ops_platform.monitor.policy import Judgement, names, policy
+from ops_platform.monitor.policy import Judgement, policy
+from ops_platform.plug_ins import names
 
 
 def test_evidence_adds_up_and_never_falls_below_zero():
@@ -35,7 +36,7 @@ def test_a_rule_is_found_by_its_files_name(tmp_path, monkeypatch):
     )
     (tmp_path / "misnamed.py").write_text("class Other:\n    pass\n")
     monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
-    assert names() == ["cusum", "misnamed", "never_again"]
+    assert names(policies) == ["cusum", "misnamed", "never_again"]
     assert policy("never_again", 2.0).judge([3.0]) == [Judgement(3.0, True)]
     with pytest.raises(OpsError, match="class Misnamed"):
         policy("misnamed", 2.0)
