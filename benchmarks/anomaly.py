@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta, chi2
 
-from ops_platform.ingest.contract import read_contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.profiles import kinds, watched_of
 from ops_platform.lake.anomaly import is_missing, judge
 from ops_platform.lake.faults import DELIVERY, told

@@ -19,7 +19,8 @@ import duckdb
 
 from benchmarks.graph import Home
 from ops_platform.ingest import rows
-from ops_platform.ingest.contract import Contract, read_contract
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.deliveries import find
 from ops_platform.ingest.sql import quoted
 from ops_platform.ingest.take_in import take_in

@@ -23,7 +23,7 @@ from benchmarks.graph import Home
 from benchmarks.kill import kill_group
 from benchmarks.promises import no_row_is_lost_or_doubled
 from benchmarks.reader import reading
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect

@@ -8,7 +8,7 @@ from ops_platform.errors import OpsError
 from ops_platform.features.build import validate
 from ops_platform.features.view import find_views
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.lake.check import LEDGER, check
 from ops_platform.lake.check import tables as lake_tables

@@ -6,7 +6,8 @@ import duckdb
 
 from ops_platform.errors import RegistryError
 from ops_platform.features.build import published_with_features
-from ops_platform.ingest.contract import customer_key, read_contracts
+from ops_platform.ingest.contract import customer_key
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.personal import hashed
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

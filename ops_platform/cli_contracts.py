@@ -124,7 +124,7 @@ def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = 
 
 
 def _contract(settings: Settings, source: str) -> "Contract":
-    from ops_platform.ingest.contract import read_contracts
+    from ops_platform.ingest.contract_file import read_contracts
 
     contracts = {
         contract.name: contract
@@ -147,7 +147,7 @@ def contract_check(
     ] = None,
 ) -> None:
     """Every fault of every contract, with its file, line and field; exit code 1 if there is one."""
-    from ops_platform.ingest.contract import read_contracts
+    from ops_platform.ingest.contract_file import read_contracts
 
     with plain_errors() as settings:
         contracts = read_contracts(settings.contracts if folder is None else folder)

@@ -7,7 +7,7 @@ from ops_platform.features.assets import feature_asset, published_features, sche
 from ops_platform.features.view import find_views
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.checks import anomaly_checks, profiles_asset
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.location import require_known_sources
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.sensors import landing_sensor

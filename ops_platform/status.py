@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract import Contract, read_contracts
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.location import connected_to
 from ops_platform.ingest.sql import quoted
 from ops_platform.lake import catalog

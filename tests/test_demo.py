@@ -6,7 +6,7 @@ import pytest
 
 from ops_platform.demo import MARK, STEP_DAYS, _fresh, story
 from ops_platform.errors import OpsError
-from ops_platform.ingest.contract import read_contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.simulate.shop import Shop, write_orders

@@ -12,7 +12,8 @@ from ops_platform.catalog.entries import Catalog, Column, Freshness, Known, Tabl
 from ops_platform.catalog.lineage import COLUMN, VALUE, Graph
 from ops_platform.catalog.whole import lineage_graph
 from ops_platform.features.view import FeatureView, find_views
-from ops_platform.ingest.contract import Contract, read_contracts
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.sql import quoted
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

@@ -4,7 +4,7 @@ from ops_platform.catalog.by_column import by_column
 from ops_platform.catalog.by_version import happened
 from ops_platform.catalog.lineage import Edge, Graph, Node
 from ops_platform.features.view import find_views
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry

@@ -4,7 +4,8 @@ import dagster as dg
 
 from ops_platform.errors import OpsError, ReleaseError
 from ops_platform.failures import told_plainly
-from ops_platform.ingest.contract import customer_key, read_contracts
+from ops_platform.ingest.contract import customer_key
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry

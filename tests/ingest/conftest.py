@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract import Contract, read_contract
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.take_in import Intake, take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ops_platform.errors import ContractError
-from ops_platform.ingest.contract import read_contract, read_contracts
+from ops_platform.ingest.contract_file import read_contract, read_contracts
 from ops_platform.settings import PROJECT
 
 GOOD = """\

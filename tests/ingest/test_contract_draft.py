@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from ops_platform.cli import app
 from ops_platform.errors import ContractError
-from ops_platform.ingest.contract import read_contract
 from ops_platform.ingest.contract_draft import draft, snake_case
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ops_platform.errors import ContractError
-from ops_platform.ingest.contract import read_contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.settings import PROJECT
 
 NAMES = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ops_platform.ingest.contract import Column, Contract, read_contract
+from ops_platform.ingest.contract import Column, Contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.location import source_location
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake

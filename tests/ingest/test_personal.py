@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from ops_platform.cli import app
 from ops_platform.errors import ContractError, HashKeyError, OpsError
 from ops_platform.ingest.assets import contract_checks, raw_asset
-from ops_platform.ingest.contract import Contract, customer_key, read_contracts
+from ops_platform.ingest.contract import Contract, customer_key
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.keyed_hash import hashed_sql, key_in_session
 from ops_platform.ingest.personal import fingerprint, hashed
 from ops_platform.ingest.pii import Found, read_sample, scan

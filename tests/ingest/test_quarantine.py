@@ -170,7 +170,7 @@ import os, sys
 from datetime import datetime
 from pathlib import Path
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract import read_contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.retry import retry
 from ops_platform.lake.location import Lake
 

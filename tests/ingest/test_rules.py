@@ -11,7 +11,7 @@ import pytest
 
 from ops_platform.errors import ContractError
 from ops_platform.ingest.assets import contract_checks, raw_asset
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.expectations import expectations
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.take_in import take_in

@@ -82,7 +82,7 @@ def flip_a_bit(path: Path, position: int) -> None:
 
 def deliver(lake: Lake, folder: Path, *days: int) -> None:
     """Take in one good and one bad order line for each of these days of January 2024."""
-    from ops_platform.ingest.contract import read_contract
+    from ops_platform.ingest.contract_file import read_contract
     from ops_platform.ingest.take_in import take_in
     from ops_platform.settings import PROJECT
 

@@ -9,7 +9,7 @@ from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING
 from ops_platform.errors import MonitorError
 from ops_platform.failures import told_plainly
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.lake import catalog
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write

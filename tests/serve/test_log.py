@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops_platform.errors import OpsError
-from ops_platform.ingest.contract import read_contract
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from ops_platform.ingest.contract import read_contracts
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.settings import PROJECT
 from ops_platform.transform.lineage import column_lineage
 
