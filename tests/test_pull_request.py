@@ -7,7 +7,7 @@ import yaml
 
 from ops_platform.settings import PROJECT
 
-TARGETS = ["check", "test", "ci-slim"]
+TARGETS = ["check", "test", "test-long", "ci-slim"]
 
 
 def _github() -> list[str]:
