@@ -39,15 +39,21 @@ BODY = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=10).map(b"".join), st.binary(max_size=30)
 )
 
+HEADERS = [
+    HEADER, b"C,A,B\r\n", b'"A",B,"C"\n', b"\xef\xbb\xbfA,B,C\n", b"A,B,C,D\n", b"A,B\n", b"A,B,C,a\n",
+    b"A,B,C,\n", b"A,B,C\r", b"\nA,B,C\n", b" A,B,C\n", b"A;B;C\n", b'"A\nB",B,C,A\n', b"A,B,C,#\n", b"",
+]  # fmt: skip
+HEADS = st.sampled_from(HEADERS)
+
 
 def by_csv(content: bytes) -> list[tuple[str, ...]] | None:
-    """The records after the header as csv reads them, blank lines left out; None if not UTF-8."""
+    """The records as csv reads them, blank lines left out; None if not UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
     records = csv.reader(io.StringIO(text, newline=""))
-    return [tuple(record) for record in records if record][1:]
+    return [tuple(record) for record in records if record]
 
 
 @settings(
@@ -66,10 +72,32 @@ def by_csv(content: bytes) -> list[tuple[str, ...]] | None:
     ]
 )  # fmt: skip
 def test_every_record_is_in_raw_or_quarantine_or_the_delivery_is_refused(tmp_path_factory, bodies):
-    home = tmp_path_factory.mktemp("bytes")
+    _take_and_count(tmp_path_factory.mktemp("bytes"), [HEADER + body for body in bodies])
+
+
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=30), st.tuples(HEADS, BODY).map(b"".join)),
+        min_size=15,
+        max_size=40,
+        unique=True,
+    )
+)
+@example([head + b'1,2,3\n4,5\n"6",7,8\n' for head in HEADERS])
+def test_so_it_is_whatever_the_header_is(tmp_path_factory, contents):
+    _take_and_count(tmp_path_factory.mktemp("headers"), contents)
+
+
+def _take_and_count(home, several):
     folder, lake = home / "notes", Lake(home / "lake", home / "lake" / "data")
     folder.mkdir()
-    contents = {f"{number:02}.csv": HEADER + body for number, body in enumerate(bodies)}
+    contents = {f"{number:02}.csv": content for number, content in enumerate(several)}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     take_in(lake, NOTES, folder, datetime(2024, 1, 1))
@@ -92,20 +120,37 @@ def test_every_record_is_in_raw_or_quarantine_or_the_delivery_is_refused(tmp_pat
     for name, content in contents.items():
         delivery = hashlib.sha256(content).hexdigest()
         status, records = entries[name]
-        expected, found = by_csv(content), raw.get(delivery, Counter())
+        parsed, found = by_csv(content), raw.get(delivery, Counter())
+        header = parsed[0] if parsed else ()
         if status == "refused":
-            assert expected is None or _is_unclosed(content), content
+            assert parsed is None or _is_unclosed(content) or not _names_all(header, content)
             assert not found
             assert delivery not in bad
             continue
         assert status == "taken"
-        assert expected is not None
+        assert parsed is not None
+        assert _names_all(header, content), content
+        expected = parsed[1:]
         assert len(expected) == int(records) == found.total() + bad.get(delivery, 0), content
-        of_three = Counter(record for record in expected if len(record) == 3)
-        assert found <= of_three, content
+        places = [header.index(name) for name in "ABC"]
+        whole = Counter(
+            tuple(record[place] for place in places)
+            for record in expected
+            if len(record) == len(header)
+        )
+        assert found <= whole, content
         if b'"' not in content:
-            assert found == of_three, content
+            assert found == whole, content
     assert check(lake) == []
+
+
+def _names_all(header, content) -> bool:
+    """Whether the first line is a header that names the contract's columns, each once."""
+    names = [name.casefold() for name in header]
+    is_first = not content.removeprefix(b"\xef\xbb\xbf").startswith((b"\n", b"\r"))
+    return (
+        is_first and set("ABC") <= set(header) and len(set(names)) == len(names) and "" not in names
+    )
 
 
 def _is_unclosed(content: bytes) -> bool:
