@@ -2,7 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
+SHARE_THE_GRAPH = ("tests/graph/test_catalog.py", "tests/graph/test_walk.py")
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "online-retail"
 
 
@@ -13,3 +15,15 @@ def online_retail() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set OPS_TEST_REAL_DATA to its folder")
     return folder
+
+
+class _ByFile(LoadFileScheduling):
+    """A file's tests run in one process; so do all that share the graph made for the session."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "the graph" if file in SHARE_THE_GRAPH else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return _ByFile(config, log)
