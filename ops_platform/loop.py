@@ -230,9 +230,8 @@ _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 def versions(settings: Settings, model: str) -> list[dict[str, object]]:
     """Every version of a model with its as-of, its cause and what the gate decided."""
     registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-    newest = registry.newest(model)
     found = []
-    for number in range(1, newest.version + 1 if newest else 1):
+    for number in registry.numbers(model):
         version = registry.version(model, number)
         found.append(
             {

@@ -63,8 +63,7 @@ def _registry_faults(settings: Settings) -> Iterator[str]:
         return
     registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
     for name in names():
-        newest = registry.newest(name)
-        for number in range(1, newest.version + 1 if newest else 1):
+        for number in registry.numbers(name):
             try:
                 registry.load(name, number)
             except OpsError as error:

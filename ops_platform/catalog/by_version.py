@@ -43,7 +43,7 @@ def happened(
     fitted_on: dict[str, frozenset[str]] = {}
     for model in models if registry else ():
         assert registry is not None
-        for version in _versions(registry, model):
+        for version in (registry.version(model, number) for number in registry.numbers(model)):
             seen = _seen(lake, sources, version)
             for name in seen.keys() - held.keys():
                 parts += _delivery(name, seen[name], current=False)
@@ -78,12 +78,6 @@ def _delivery(name: str, entry: Entry, *, current: bool) -> Iterator[Part]:
         about += f", {entry.rows_quarantined:,} quarantined"
     yield Node(name, DELIVERY, about if current else f"{about}, no longer held", current)
     yield Edge(name, name.rpartition("/")[0], ROWS)
-
-
-def _versions(registry: Registry, model: str) -> Iterator[Version]:
-    newest = registry.newest(model)
-    for number in range(1, newest.version + 1 if newest else 1):
-        yield registry.version(model, number)
 
 
 def _version(releases: Path, version: Version, deliveries: int) -> Iterator[Part]:

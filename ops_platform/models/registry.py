@@ -142,8 +142,19 @@ class Registry:
             registered = self._registered(name)
             if registered is None or CHAMPION not in registered.aliases:
                 return None
-            number = registered.aliases[CHAMPION]
-            return self._version(self._client.get_model_version(name, number))
+            return self._version(self._existing(name, registered.aliases[CHAMPION]))
+
+    def numbers(self, name: str) -> list[int]:
+        """The versions that exist, oldest first: any may have been deleted in MLflow by hand."""
+        with self._reached(f"list the versions of {name!r}"):
+            found, token = [], None
+            while True:
+                page = self._client.search_model_versions(
+                    f"name='{name}'", order_by=["version_number ASC"], page_token=token
+                )
+                found += [int(version.version) for version in page]
+                if not (token := page.token):
+                    return found
 
     def newest(self, name: str) -> Version | None:
         """The version that was registered last, None where there is none."""
@@ -169,11 +180,12 @@ class Registry:
     def version(self, name: str, version: int) -> Version:
         """A version by its number; raises RegistryError where there is none."""
         with self._reached(f"look up version {version} of {name!r}"):
-            return self._version(self._client.get_model_version(name, str(version)))
+            return self._version(self._existing(name, version))
 
     def promote(self, name: str, version: int) -> None:
         """Let the alias champion name this version; promoting it again changes nothing."""
         with self._reached(f"promote version {version} of {name!r}"):
+            self._existing(name, version)
             self._client.set_registered_model_alias(name, CHAMPION, str(version))
             # Told apart from a version that a killed run has still to promote.
             self._client.set_model_version_tag(name, str(version), PROMOTED, "true")
@@ -189,7 +201,7 @@ class Registry:
         from mlflow.artifacts import download_artifacts
 
         with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
-            found = self._client.get_model_version(name, str(version))
+            found = self._existing(name, version)
             _require_ours(found)
             stored = download_artifacts(
                 f"{self._client.get_model_version_download_uri(name, str(version))}"
@@ -288,6 +300,21 @@ class Registry:
     def _registered(self, name: str) -> "RegisteredModel | None":
         found = self._client.search_registered_models(f"name='{name}'", max_results=1)
         return found[0] if found else None
+
+    def _existing(self, name: str, version: int | str) -> "ModelVersion":
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        try:
+            return self._client.get_model_version(name, str(version))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            there = ", ".join(map(str, self.numbers(name))) or "no version"
+            raise RegistryError(
+                f"There is no version {version} of {name!r} in the model registry "
+                f"{self.tracking_uri}, which has {there}: it was deleted, or is of another registry"
+            ) from error
 
     def _version(self, found: "ModelVersion") -> Version:
         _require_ours(found)

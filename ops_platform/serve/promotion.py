@@ -75,7 +75,8 @@ def put_in_service(
 def reconcile(registry: Registry, releases: Path, name: str) -> None:
     """Let the alias champion name the version of the pointer's release, which is what serves.
 
-    Raises RegistryError when the registry can't be reached or has no such version.
+    Raises RegistryError when the registry can't be reached, ReleaseError when the version was
+    deleted from it.
     """
     folder = release.folder_of(releases, name)
     # Again until both agree: a run may be moving them meanwhile.
@@ -83,6 +84,14 @@ def reconcile(registry: Registry, releases: Path, name: str) -> None:
         version, champion = release.version_of(pointed, folder), registry.champion(name)
         if champion is not None and champion.version == version:
             return
+        if version not in (there := registry.numbers(name)):
+            raise ReleaseError(
+                f"the pointer {folder / release.POINTER} names {pointed}, and the registry has no "
+                f"version {version} of {name!r} (it has {', '.join(map(str, there)) or 'none'}): "
+                "it was deleted. What is loaded goes on serving; write the name of a release of a "
+                "version that is there into the pointer, or train: materialize "
+                f"models/{name}/training_set, models/{name} and serve/release"
+            )
         registry.promote(name, version)
 
 

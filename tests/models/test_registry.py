@@ -62,10 +62,12 @@ def test_the_champion_is_who_was_promoted_and_not_the_newest(registry, model):
     assert (registry.champion(NAME).version, registry.newest(NAME).version) == (1, 2)
 
 
-def test_more_than_nine_versions_are_ordered_by_number(registry, model):
+def test_more_than_nine_versions_are_ordered_by_number_and_deleted_ones_left_out(registry, model):
     for _ in range(10):
         register(registry, model)
     assert registry.newest(NAME).version == 10
+    registry._client.delete_model_version(NAME, "2")
+    assert registry.numbers(NAME) == [1, *range(3, 11)]
 
 
 def test_nothing_pickled_is_stored_and_no_process_started(registry, model, tmp_path, monkeypatch):
@@ -106,7 +108,7 @@ def test_a_lost_state_is_said_to_be_lost(registry, model, tmp_path):
 
 @pytest.mark.parametrize("act", ["load", "promote"])
 def test_a_version_that_is_not_there_is_refused(registry, act):
-    with pytest.raises(RegistryError, match=f"Can't {act} version 7 of 'recommender'"):
+    with pytest.raises(RegistryError, match=r"There is no version 7 of 'recommender'.*deleted"):
         getattr(registry, act)(NAME, 7)
 
 

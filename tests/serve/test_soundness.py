@@ -5,6 +5,7 @@ import pytest
 from ops_platform.serve.release import POINTER
 from ops_platform.soundness import beside, faults
 from tests.lake.conftest import flip_a_bit
+from tests.serve.conftest import NAME
 
 
 @pytest.fixture
@@ -37,3 +38,12 @@ def test_a_damaged_registry_is_found(released):
             file.seek(4096 * page)
             file.write(b"\xff" * 4096)
     assert any("mlflow.db" in fault for fault in beside(released.settings))
+
+
+def test_a_version_deleted_by_hand_is_no_fault(released):
+    released.register()
+    released.registry._client.delete_model_version(NAME, "1")
+    released.register()
+    assert released.registry.numbers(NAME) == [2, 3]
+    assert released.release().version == 3
+    assert faults(released.settings) == []
