@@ -35,7 +35,8 @@ def restore(
     killed leaves no lake, rather than half of one, and can be run again.
 
     Raises LakeError for a damaged backup, one of another kind of catalog, and for a lake that
-    exists unless `overwrite`.
+    exists unless `overwrite`. Then a SQLite catalog may be in any state; a Postgres one must be
+    such that pg_dump can keep a copy of it.
     """
     manifest = verify(source)
     if manifest.catalog != catalog_name(lake):
@@ -46,7 +47,8 @@ def restore(
     places = _places(manifest, lake, folders)
     with write_lock(lake):
         taken = [str(place) for place in places.values() if _is_full(place)]
-        if (lake.exists or taken) and not overwrite:
+        # Not asked where it is to be overwritten: it may be what can't be read any more.
+        if not overwrite and (taken or lake.exists):
             raise LakeError(
                 f"{', '.join(taken) or lake.catalog_name} is there already: restore with "
                 "--overwrite, which moves it aside, or into another OPS_HOME"

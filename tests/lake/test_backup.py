@@ -115,6 +115,16 @@ def test_what_is_there_is_moved_aside_not_lost(sqlite_lake, folders, tmp_path):
     assert read(Lake(kept, restored_data), "SELECT count(*) FROM t") == [(2,)]
 
 
+def test_a_catalog_that_cant_be_read_is_overwritten(sqlite_lake, tmp_path):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a")
+    backup(sqlite_lake, {}, tmp_path / "saved")
+    sqlite_lake.catalog_file.write_bytes(b"no database at all" * 500)
+    aside = restore(tmp_path / "saved", sqlite_lake, {}, overwrite=True)
+    assert read(sqlite_lake, "FROM t") == [(1,)]
+    assert check(sqlite_lake) == []
+    assert (aside[0] / "catalog.sqlite").read_bytes().startswith(b"no database at all")
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
 def test_a_damaged_backup_is_refused_by_name(sqlite_lake, tmp_path, damage):
     run(sqlite_lake, "CREATE TABLE t AS SELECT range AS a FROM range(1000)")
