@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from ops_platform.errors import LakeError, OpsError
+from ops_platform.errors import LakeError, OpsError, ReleaseError
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
 from ops_platform.models.sqlite_store import SQLITE
 from ops_platform.serve import release
+from ops_platform.serve.promotion import TAGS, require_registered
 from ops_platform.settings import Settings
 
 
@@ -65,6 +66,31 @@ def _registry_faults(settings: Settings) -> Iterator[str]:
     for name in names():
         for number in registry.numbers(name):
             try:
-                registry.load(name, number)
+                registry.verify(name, number)
             except OpsError as error:
                 yield str(error)
+        yield from _served_faults(registry, release.folder_of(settings.releases, name), name)
+
+
+def _served_faults(registry: Registry, folder: Path, name: str) -> Iterator[str]:
+    """Whether what serves is of the version that the registry has under that number."""
+    try:
+        pointed = release.pointed(folder)
+        served = None if pointed is None else release.load(folder / pointed).manifest
+    except ReleaseError:
+        # `_release_faults` tells of it.
+        return
+    if pointed is None or served is None:
+        return
+    try:
+        tags = registry.version(name, require_registered(registry, folder, pointed)).tags
+    except OpsError as error:
+        yield str(error)
+        return
+    for tag in TAGS:
+        if tags.get(tag) != str(getattr(served, tag)):
+            yield (
+                f"the release {folder / pointed} says {tag} {getattr(served, tag)!r}, and the "
+                f"registry's version {served.version} {tags.get(tag)!r}: they are not of one "
+                "training; materialize serve/release, or restore a backup"
+            )

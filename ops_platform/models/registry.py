@@ -3,18 +3,17 @@
 import json
 import os
 import sqlite3
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ops_platform.errors import RegistryError
+from ops_platform.models import artifact
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.sqlite_store import SQLITE, make_store
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED = "promoted"
-# Given explicitly: MLflow starts a process of its own to guess them, which takes 5 s.
-REQUIREMENTS = ("numpy", "pandas", "scipy", "scikit-learn", "threadpoolctl")
 MLFLOW_ENVIRONMENT = {
     # An unreachable server would be asked 8 times for 4 minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -93,7 +90,8 @@ class Registry:
         """Log a run with the fitted model and register it as a new version, not yet champion.
 
         The model is code and arrays: no pickle is written. Besides `tags` the version carries
-        `estimator`, `params` (JSON) and `state_digest`, which `load` verifies.
+        `estimator`, `params` (JSON) and `state_digest`, which `load` verifies; tags and metrics
+        are also written beside the arrays, where `verify` reads them.
 
         Parameters
         ----------
@@ -125,7 +123,8 @@ class Registry:
         }
         with self._reached(f"register a version of {name!r}"):
             run_id = self._log_run(name, params, metrics, all_tags, now)
-            model_id, place = self._log_model(name, run_id, state, recipe)
+            origin = artifact.origin(all_tags, metrics)
+            model_id, place = self._log_model(name, run_id, state, recipe, origin)
             if self._registered(name) is None:
                 self._client.create_registered_model(name)
             # A source of the form models:/<id> would be looked up in MLflow's global store.
@@ -198,21 +197,35 @@ class Registry:
         RegistryError : there is no such version, or it was not registered here.
         StateError : its arrays are not those that were registered.
         """
-        from mlflow.artifacts import download_artifacts
-
         with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
             found = self._existing(name, version)
             _require_ours(found)
-            stored = download_artifacts(
-                f"{self._client.get_model_version_download_uri(name, str(version))}"
-                "/artifacts/state.npz",
-                dst_path=folder,
-                tracking_uri=self.tracking_uri,
-            )
-            state = states.load(Path(stored), found.tags["state_digest"])
+            stored = self._download(found, artifact.STATE, folder)
+            state = states.load(stored, found.tags["state_digest"])
         return estimator(found.tags["estimator"]).from_state(
             json.loads(found.tags["params"]), state
         )
+
+    def verify(self, name: str, version: int) -> None:
+        """Hold a version's arrays, tags and metrics against what was written at registration.
+
+        Raises
+        ------
+        RegistryError : a tag or metric was changed, or there is no such version.
+        StateError : its arrays are not those that were registered.
+        """
+        self.load(name, version)
+        with self._reached(f"verify version {version} of {name!r}"), TemporaryDirectory() as folder:
+            found = self._existing(name, version)
+            written = artifact.read_origin(self._download(found, artifact.ORIGIN, folder))
+            metrics = self._client.get_run(found.run_id).data.metrics
+        changed = artifact.differences(written, artifact.origin(found.tags, metrics))
+        if changed:
+            raise RegistryError(
+                f"Version {version} of {name!r} in the model registry {self.tracking_uri} is not "
+                f"as it was registered, by {artifact.ORIGIN} of its artifact: {'; '.join(changed)}."
+                " Restore it from a backup, or set it right by hand in MLflow."
+            )
 
     def make_ready(self) -> None:
         """Make the embedded store where there is none yet."""
@@ -263,28 +276,20 @@ class Registry:
         return run_id
 
     def _log_model(
-        self, name: str, run_id: str, state: states.State, recipe: dict[str, Any]
+        self,
+        name: str,
+        run_id: str,
+        state: states.State,
+        recipe: dict[str, Any],
+        origin: artifact.Origin,
     ) -> tuple[str, str]:
         """Log code and arrays, as `mlflow.pyfunc.log_model` without its globals: id and place."""
         from mlflow.entities import LoggedModelStatus
-        from mlflow.models import Model
-        from mlflow.pyfunc import save_model
 
         logged = self._client.create_logged_model(self._experiment(name), name, run_id)
-        with TemporaryDirectory() as folder, warnings.catch_warnings():
-            # An example would be predicted with at every save; the signature says the same.
-            warnings.filterwarnings("ignore", ".*input example was not provided")
-            arrays, saved = Path(folder, "state.npz"), Path(folder, "model")
-            states.save(state, arrays)
-            save_model(
-                str(saved),
-                python_model=str(Path(__file__).with_name("pyfunc.py")),
-                artifacts={"state": str(arrays)},
-                model_config=recipe,
-                signature=_signature(),
-                pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
-                mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
-            )
+        with TemporaryDirectory() as folder:
+            saved = Path(folder, "model")
+            artifact.write(saved, run_id, logged.model_id, state, recipe, origin)
             self._client.log_model_artifacts(logged.model_id, str(saved))
         self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         return logged.model_id, logged.artifact_location
@@ -316,6 +321,16 @@ class Registry:
                 f"{self.tracking_uri}, which has {there}: it was deleted, or is of another registry"
             ) from error
 
+    def _download(self, found: "ModelVersion", file: str, folder: str) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        place = self._client.get_model_version_download_uri(found.name, str(found.version))
+        return Path(
+            download_artifacts(
+                f"{place}/artifacts/{file}", dst_path=folder, tracking_uri=self.tracking_uri
+            )
+        )
+
     def _version(self, found: "ModelVersion") -> Version:
         _require_ours(found)
         run = self._client.get_run(found.run_id)
@@ -332,22 +347,6 @@ def _require_ours(found: "ModelVersion") -> None:
             f"{', '.join(sorted(missing))}: it was registered by something else; "
             "take the alias champion off it, or register the model again."
         )
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    columns = {
-        "customer_id": DataType.string,
-        "rank": DataType.long,
-        "product_id": DataType.string,
-        "score": DataType.double,
-    }
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "customer_id")]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
-    )
 
 
 def _milliseconds(now: datetime) -> int:

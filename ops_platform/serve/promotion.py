@@ -21,7 +21,8 @@ from ops_platform.serve.scorer import Scorer
 ASKED = 50
 K = 20
 TOLERANCE = 1e-9
-_TAGS = ("as_of", "snapshot", "training_set", "state_digest")
+# Which version of which rows a release is of: tags of the version, and in the manifest.
+TAGS = ("as_of", "snapshot", "training_set", "state_digest")
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,24 @@ def reconcile(registry: Registry, releases: Path, name: str) -> None:
     folder = release.folder_of(releases, name)
     # Again until both agree: a run may be moving them meanwhile.
     while (pointed := _pointed_or_none(folder)) is not None:
-        version, champion = release.version_of(pointed, folder), registry.champion(name)
+        version, champion = require_registered(registry, folder, pointed), registry.champion(name)
         if champion is not None and champion.version == version:
             return
-        if version not in (there := registry.numbers(name)):
-            raise ReleaseError(
-                f"the pointer {folder / release.POINTER} names {pointed}, and the registry has no "
-                f"version {version} of {name!r} (it has {', '.join(map(str, there)) or 'none'}): "
-                "it was deleted. What is loaded goes on serving; write the name of a release of a "
-                "version that is there into the pointer, or train: materialize "
-                f"models/{name}/training_set, models/{name} and serve/release"
-            )
         registry.promote(name, version)
+
+
+def require_registered(registry: Registry, folder: Path, pointed: str) -> int:
+    """The version of the release `pointed`; raises ReleaseError where the registry has none."""
+    name, version = folder.name, release.version_of(pointed, folder)
+    if version not in (there := registry.numbers(name)):
+        raise ReleaseError(
+            f"the pointer {folder / release.POINTER} names {pointed}, and the registry has no "
+            f"version {version} of {name!r} (it has {', '.join(map(str, there)) or 'none'}): "
+            "it was deleted. What is loaded goes on serving; write the name of a release of a "
+            "version that is there into the pointer, or train: materialize "
+            f"models/{name}/training_set, models/{name} and serve/release"
+        )
+    return version
 
 
 def _pointed_or_none(folder: Path) -> str | None:
@@ -131,7 +138,7 @@ def _serve(
 
 
 def _origin(version: Version) -> release.Origin:
-    missing = [tag for tag in _TAGS if tag not in version.tags]
+    missing = [tag for tag in TAGS if tag not in version.tags]
     if missing:
         raise ReleaseError(
             f"version {version.version} of {version.name!r} can't be served: it lacks the tags "
