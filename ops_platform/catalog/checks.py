@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from ops_platform.catalog.entries import FAILED, PASSED, Check, Known
 
 # How the rooms' checks and dagster-dbt call the number of failing rows.
 FAILING = ("failing_rows", "failures", "dagster_dbt/failed_row_count")
+
+EVALUATED = {
+    AssetCheckExecutionRecordStatus.SUCCEEDED,
+    AssetCheckExecutionRecordStatus.FAILED,
+}
 
 
 def known_assets(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, Known]:
@@ -44,10 +50,14 @@ def _name(key: dg.AssetKey) -> str:
 
 def _check(instance: dg.DagsterInstance, spec: dg.AssetCheckSpec) -> Check:
     check = Check(spec.name, spec.description or "", spec.blocking)
-    record = instance.get_latest_asset_check_evaluation_record(spec.key)
-    if record is None or record.event is None or record.event.dagster_event is None:
+    # A run plans every check, and evaluates those of steps that had something to do.
+    found = instance.event_log_storage.get_asset_check_execution_history(
+        spec.key, limit=1, status=EVALUATED
+    )
+    event = found[0].event if found else None
+    if event is None or event.dagster_event is None:
         return check
-    evaluation: Any = record.event.dagster_event.event_specific_data
+    evaluation: Any = event.dagster_event.event_specific_data
     counts = (evaluation.metadata.get(name) for name in FAILING)
     return Check(
         spec.name,
@@ -55,5 +65,5 @@ def _check(instance: dg.DagsterInstance, spec: dg.AssetCheckSpec) -> Check:
         spec.blocking,
         PASSED if evaluation.passed else FAILED,
         next((int(count.value) for count in counts if count is not None), None),
-        datetime.fromtimestamp(record.create_timestamp, UTC).replace(tzinfo=None, microsecond=0),
+        datetime.fromtimestamp(found[0].create_timestamp, UTC).replace(tzinfo=None, microsecond=0),
     )

@@ -41,3 +41,23 @@ def test_description_owner_and_last_results_are_known(tmp_path, monkeypatch):
     assert (gaps.blocking, size.blocking) == (True, False)
     assert (gaps.result, gaps.failing, size.result, size.failing) == ("failed", 3, "passed", None)
     assert gaps.at is not None
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(KEY, skippable=True)],
+    check_specs=[dg.AssetCheckSpec("no_gaps", asset=KEY)],
+    can_subset=True,
+)
+def nothing_new():
+    yield from ()
+
+
+def test_a_check_that_a_later_run_planned_and_left_keeps_its_result(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with dagster_instance(tmp_path) as instance:
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(KEY, "no_gaps", True))
+        assert dg.materialize([nothing_new], instance=instance).success
+        (check,) = known_assets(dg.Definitions(assets=[nothing_new]), instance)[
+            "marts.sales"
+        ].checks
+    assert check.result == "passed"
