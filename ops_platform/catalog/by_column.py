@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import ibis
 from ibis.backends.sql.datatypes import DuckDBType
@@ -14,6 +14,7 @@ from ops_platform.catalog.lineage import (
     SOURCE,
     TABLE,
     TRAINING_SET,
+    UNTOLD,
     VALUE,
     Edge,
     Node,
@@ -129,8 +130,11 @@ def _of_dbt(
     for unique_id, found in column_lineage(manifest, raw).items():
         table, sql = name(unique_id), nodes[unique_id]["compiled_code"]
         own = SNAPSHOT_COLUMNS if nodes[unique_id]["resource_type"] == "snapshot" else ()
-        columns = list(dict.fromkeys([*found, *nodes[unique_id]["columns"], *own]))
+        columns = list(dict.fromkeys([*(found or nodes[unique_id]["columns"]), *own]))
         yield from _table(table, columns)
+        if not found:
+            for parent in nodes[unique_id]["depends_on"]["nodes"]:
+                yield Edge(name(parent), table, UNTOLD)
         named = {c: [(name(parent), col) for parent, col in of] for c, of in found.items()}
         yield from _values(table, named)
         yield from tables.rows(sql, table)
@@ -142,6 +146,9 @@ def _of_view(view: FeatureView, manifest: Mapping[str, Any], tables: Tables) -> 
     lineage = tables.columns(sql)
     columns = [*(lineage or view.schema.columns), *OWN]
     yield from _table(view.table, columns)
+    if not lineage:
+        mart = _mart(view, manifest)
+        yield Edge(f"{mart['schema']}.{mart['name']}", view.table, UNTOLD)
     yield from _values(view.table, lineage)
     yield from tables.rows(sql, view.table)
     tables.add(view.table, columns)
@@ -149,17 +156,22 @@ def _of_view(view: FeatureView, manifest: Mapping[str, Any], tables: Tables) -> 
 
 def _view_sql(view: FeatureView, manifest: Mapping[str, Any]) -> str:
     """The view's SQL without any lake: the mart's columns are typed by its dbt contract."""
-    (mart,) = (
-        node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["name"] == view.mart
-    )
+    mart = _mart(view, manifest)
     types = {
         name: DuckDBType.from_string(column["data_type"])
         for name, column in mart["columns"].items()
     }
     table = ibis.table(types, name=view.mart, catalog=ALIAS, database=mart["schema"])
     return str(ibis.to_sql(view.expression(table, _ANY_DAY), dialect="duckdb"))
+
+
+def _mart(view: FeatureView, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    (mart,) = (
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["name"] == view.mart
+    )
+    return cast(Mapping[str, Any], mart)
 
 
 def _of_training_set(name: str, tables: Tables) -> Iterator[Part]:

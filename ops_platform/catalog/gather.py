@@ -1,6 +1,6 @@
 """From the lake, contracts, dbt's manifest and feature views to the catalog's entries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import duckdb
 from ops_platform.catalog.by_column import DELIVERY_COLUMN
 from ops_platform.catalog.distribution import Distribution, distributions
 from ops_platform.catalog.entries import Catalog, Column, Freshness, Known, Table
-from ops_platform.catalog.lineage import COLUMN, VALUE, Graph
+from ops_platform.catalog.lineage import COLUMN, UNTOLD, VALUE, Graph
 from ops_platform.catalog.whole import lineage_graph
 from ops_platform.features.view import FeatureView, find_views
 from ops_platform.ingest.contract import Contract
@@ -36,6 +36,7 @@ SCHEMAS = (
 )
 # Classifications that keep no values off the page.
 OPEN = ("public", "internal")
+NOT_TOLD = "lineage unknown, so its values are not shown"
 OWN_COLUMNS = {
     DELIVERY_COLUMN: "SHA-256 of the row's delivery.",
     "dbt_scd_id": "dbt's name of the row: a hash of its key and of when it was first seen.",
@@ -80,7 +81,7 @@ def gather(settings: Settings, known: Mapping[str, Known]) -> Catalog:
     with connect(lake, snapshot=snapshot) as connection:
         names = sorted(_tables(connection), key=_place)
         tables = tuple(
-            _table(connection, name, words.get(name), known.get(name), classified, freshness)
+            _table(connection, name, words.get(name), known.get(name), classified, freshness, graph)
             for name in names
         )
     return Catalog(now, settings.env, snapshot, tables, graph)
@@ -121,7 +122,10 @@ def _words(
 
 
 def classified_columns(graph: Graph, words: Mapping[str, Words]) -> dict[str, str]:
-    """By column: its classification, its own or a closed one of what its values are made from."""
+    """By column: its classification, its own or a closed one of what its values are made from.
+
+    Where lineage is unknown any value may come from any column above, and the table is named too.
+    """
     found = {
         f"{table}.{column}": said
         for table, of in words.items()
@@ -130,13 +134,24 @@ def classified_columns(graph: Graph, words: Mapping[str, Words]) -> dict[str, st
     waiting = [(name, name) for name, said in found.items() if not _is_open(said)]
     while waiting:
         name, origin = waiting.pop()
-        for edge in graph.below.get(name, []):
-            target = graph.nodes[edge.target]
-            inherits = target.id not in found or _is_open(found[target.id])
-            if edge.kind == VALUE and target.kind == COLUMN and inherits:
-                found[target.id] = f"{found[origin]}, from {origin}"
-                waiting.append((target.id, origin))
+        for target, kind in _made_from(graph, name):
+            if target not in found or _is_open(found[target]):
+                told = f"{NOT_TOLD}: {origin} is {found[origin]}"
+                found[target] = told if kind == UNTOLD else f"{found[origin]}, from {origin}"
+                waiting.append((target, origin))
     return found
+
+
+def _made_from(graph: Graph, column: str) -> Iterator[tuple[str, str]]:
+    """The columns whose values come from this one, or may (UNTOLD)."""
+    for edge in graph.below.get(column, []):
+        if edge.kind == VALUE and graph.nodes[edge.target].kind == COLUMN:
+            yield edge.target, VALUE
+    for edge in graph.below.get(".".join(column.split(".")[:2]), []):
+        if edge.kind == UNTOLD:
+            # The table too: of one that documents no columns, more may be made.
+            for name in (edge.target, *graph.columns.get(edge.target, ())):
+                yield name, UNTOLD
 
 
 def _is_open(classification: str) -> bool:
@@ -163,10 +178,15 @@ def _table(
     known: Known | None,
     classified: Mapping[str, str],
     freshness: Mapping[str, Freshness],
+    graph: Graph,
 ) -> Table:
     schema, table = name.split(".", 1)
     relation = f"{quoted(schema)}.{quoted(table)}"
     types = {n: kind for n, kind, *_ in connection.execute(f"DESCRIBE {relation}").fetchall()}
+    if words:
+        # A column that the code does not make any more, or in a way that only the engine knows.
+        untold = {f"{name}.{n}": NOT_TOLD for n in types if f"{name}.{n}" not in graph.nodes}
+        classified = {**untold, **classified}
     # The platform's own tables are not for analysis, and quarantined records may hold anything.
     shown = {
         n: k for n, k in types.items() if words and _is_open(classified.get(f"{name}.{n}", OPEN[0]))

@@ -11,7 +11,7 @@ from ops_platform.errors import OpsError
 DELIVERY, SOURCE, INPUT = "delivery", "source", "delivered column"
 TABLE, COLUMN = "table", "column"
 TRAINING_SET, VERSION, RELEASE = "training set", "model version", "release"
-VALUE, ROWS = "value", "rows"
+VALUE, ROWS, UNTOLD = "value", "rows", "lineage unknown"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """`target` is made from `source`: its values are (VALUE), or what rows it has is (ROWS)."""
+    """`target` is made from `source`: its values are (VALUE), or what rows it has is (ROWS).
+
+    UNTOLD joins two tables: any value of `target` may come from any column of `source`.
+    """
 
     source: str
     target: str
@@ -57,6 +60,15 @@ class Graph:
     def above(self) -> dict[str, list[Edge]]:
         """The edges that end in a node."""
         return _by(self.edges, lambda edge: edge.target)
+
+    @cached_property
+    def columns(self) -> dict[str, list[str]]:
+        """By table, `schema.table`, its columns by their whole names."""
+        found = defaultdict(list)
+        for node in self.nodes.values():
+            if node.kind == COLUMN:
+                found[".".join(node.id.split(".")[:2])].append(node.id)
+        return dict(found)
 
     @cached_property
     def below(self) -> dict[str, list[Edge]]:

@@ -10,9 +10,9 @@ from ops_platform.catalog.entries import FAILED, PASSED, Catalog, Check, Table
 from ops_platform.catalog.lineage import (
     DELIVERY,
     RELEASE,
-    ROWS,
     SOURCE,
     TRAINING_SET,
+    VALUE,
     VERSION,
     Graph,
     Node,
@@ -74,7 +74,7 @@ def _lineage(graph: Graph) -> str:
         node.id: [node.kind, node.about] for node in graph.nodes.values() if node.kind != DELIVERY
     }
     edges = [
-        [edge.source, edge.target, int(edge.kind == ROWS)]
+        [edge.source, edge.target, int(edge.kind != VALUE)]
         for edge in graph.edges
         if edge.source in nodes and edge.target in nodes
     ]

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from ops_platform.catalog.lineage import DELIVERY, ROWS, Branch
+from ops_platform.catalog.lineage import DELIVERY, VALUE, Branch
 
 DELIVERIES_SHOWN = 3
 
@@ -25,7 +25,7 @@ def _grow(place: Tree, branches: tuple[Branch, ...]) -> None:
             found.sort(key=lambda one: one.node.about, reverse=True)
         shown = found[:DELIVERIES_SHOWN] if is_delivery else found
         for one in shown:
-            word = "[dim]rows:[/] " if one.kind == ROWS else ""
+            word = "" if one.kind == VALUE else f"[dim]{one.kind}:[/] "
             again = " [dim](see above)[/]" if one.again else ""
             _grow(place.add(f"{word}{escape(one.node.id)} {_about(one)}{again}"), one.branches)
         if len(found) > len(shown):

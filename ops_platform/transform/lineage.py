@@ -99,7 +99,11 @@ def qualified(sql: str, schema: Schema) -> exp.Query:
     if parsed.find(exp.Columns, exp.Pivot):
         # They make columns that only the engine can name; sqlglot goes on with wrong ones.
         raise SqlglotError("only the engine can name the columns of COLUMNS() and PIVOT")
-    return cast(exp.Query, qualify(parsed, schema=schema, dialect="duckdb", catalog=ALIAS))
+    query = cast(exp.Query, qualify(parsed, schema=schema, dialect="duckdb", catalog=ALIAS))
+    if query.is_star or query.find(exp.TableColumn):
+        # sqlglot follows a whole row to nothing, as if it were a constant.
+        raise SqlglotError("a whole row as one value has columns that are not told apart")
+    return query
 
 
 def sources(root: Node, parents: Mapping[tuple[str, str, str], str]) -> list[tuple[str, str]]:

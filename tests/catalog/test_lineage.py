@@ -3,10 +3,13 @@
 import pytest
 from rich.console import Console
 
-from ops_platform.catalog.gather import Words, classified_columns
-from ops_platform.catalog.lineage import DELIVERY, find, walk
+from ops_platform.catalog.by_column import by_column
+from ops_platform.catalog.gather import NOT_TOLD, Words, classified_columns
+from ops_platform.catalog.lineage import DELIVERY, Edge, Graph, Node, find, walk
 from ops_platform.catalog.tree import as_data, drawn
 from ops_platform.errors import OpsError
+from ops_platform.ingest.contract_file import read_contracts
+from ops_platform.settings import PROJECT
 
 
 def names(tree, kind=None) -> list[str]:
@@ -70,6 +73,56 @@ def test_what_is_made_from_a_classified_column_is_classified_too(graph):
         "raw.orders.price": "confidential",
         "marts.sales.amount": "confidential, from raw.orders.price",
     }
+
+
+@pytest.mark.parametrize(
+    ("select", "documented"),
+    [("to_json(o) AS amount", True), ("COLUMNS('.*')", True), ("COLUMNS('.*')", False)],
+)
+def test_where_lineage_is_unknown_any_closed_column_above_closes_all(select, documented):
+    tables = {
+        "model.ops.stg_sales": f"SELECT {select} FROM lake.raw.orders o",
+        "model.ops.sales": "SELECT amount AS total FROM lake.staging.stg_sales",
+    }
+    manifest = {
+        "sources": {
+            "source.ops.raw.orders": {
+                "database": "lake", "schema": "raw", "name": "orders", "source_name": "raw",
+            }
+        },
+        "nodes": {
+            name: {
+                "database": "lake",
+                "schema": schema,
+                "name": name.split(".")[-1],
+                "resource_type": "model",
+                "compiled_code": tables[name],
+                "columns": {column: {}} if documented or schema == "marts" else {},
+                "depends_on": {"nodes": [parent]},
+            }
+            for name, schema, column, parent in [
+                ("model.ops.stg_sales", "staging", "amount", "source.ops.raw.orders"),
+                ("model.ops.sales", "marts", "total", "model.ops.stg_sales"),
+            ]
+        },
+    }  # fmt: skip
+    parts = list(by_column(read_contracts(PROJECT / "contracts"), manifest, [], []))
+    nodes = {part.id: part for part in parts if isinstance(part, Node)}
+    edges = [part for part in parts if isinstance(part, Edge)]
+    graph = Graph(nodes, tuple(e for e in edges if {e.source, e.target} <= nodes.keys()), {})
+
+    words = {"raw.orders": Words("", "", {}, {"unit_price": "personal", "country": "internal"})}
+    found = classified_columns(graph, words)
+    told = f"{NOT_TOLD}: raw.orders.unit_price is personal"
+    if documented:
+        assert found["staging.stg_sales.amount"] == told
+        assert found["marts.sales.total"] == "personal, from raw.orders.unit_price"
+    else:
+        assert found["marts.sales.total"] == told
+    assert "raw.orders" in names(walk(graph, nodes["marts.sales"], up=True))
+
+    words = {"raw.orders": Words("", "", {}, {"country": "internal"})}
+    assert set(classified_columns(graph, words)) == {"raw.orders.country"}
 
 
 def test_what_is_open_hands_nothing_on(graph):
