@@ -1,10 +1,12 @@
 """The catalog as one HTML page that needs nothing else: a pure function of the entries."""
 
 import json
+import re
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ops_platform.catalog.entries import FAILED, PASSED, Catalog, Check, Table
 from ops_platform.catalog.lineage import (
@@ -32,6 +34,7 @@ def page(catalog: Catalog) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["told"] = _told
     graph = catalog.graph
     return environment.get_template("page.html.j2").render(
         catalog=catalog,
@@ -42,6 +45,11 @@ def page(catalog: Catalog) -> str:
         results=_results,
         lineage=_lineage(graph),
     )
+
+
+def _told(text: str) -> Markup:
+    """What people wrote, as text, with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _schema(table: Table) -> str:

@@ -84,7 +84,9 @@ def made_up(graph) -> entries.Catalog:
         (
             table(
                 "raw.orders",
-                entries.Column("price", "DECIMAL(12,3)", "Of one <b>piece</b>.", None, prices),
+                entries.Column(
+                    "price", "DECIMAL(12,3)", "Of one <b>piece</b>, `0` if free.", None, prices
+                ),
                 "Every line.",
                 checks=checks,
                 freshness=entries.Freshness(SOME_DAY, "one no older than 4 days", overdue=False),
