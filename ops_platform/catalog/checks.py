@@ -12,7 +12,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from ops_platform.catalog.entries import FAILED, PASSED, Check, Known
 
 # How the rooms' checks and dagster-dbt call the number of failing rows.
-FAILING = ("failing_rows", "failures", "dagster_dbt/failed_row_count")
+FAILING = ("failing_rows", "failures", "dagster_dbt/failed_row_count", "rows")
 
 EVALUATED = {
     AssetCheckExecutionRecordStatus.SUCCEEDED,

@@ -27,7 +27,7 @@ def test_description_owner_and_last_results_are_known(tmp_path, monkeypatch):
         for name, passed, metadata in [
             ("no_gaps", True, {}),
             ("no_gaps", False, {"failing_rows": dg.MetadataValue.int(3)}),
-            ("size", True, {}),
+            ("size", False, {"rows": dg.MetadataValue.int(2)}),
         ]:
             instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(KEY, name, passed, metadata=metadata)
@@ -39,7 +39,7 @@ def test_description_owner_and_last_results_are_known(tmp_path, monkeypatch):
     gaps, size = known.checks
     assert (gaps.name, gaps.description) == ("no_gaps", "Every day is there.")
     assert (gaps.blocking, size.blocking) == (True, False)
-    assert (gaps.result, gaps.failing, size.result, size.failing) == ("failed", 3, "passed", None)
+    assert (gaps.result, gaps.failing, size.result, size.failing) == ("failed", 3, "failed", 2)
     assert gaps.at is not None
 
 
