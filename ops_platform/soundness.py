@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from ops_platform.errors import LakeError, OpsError, ReleaseError
+from ops_platform.errors import LakeError, OpsError
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
@@ -18,7 +18,7 @@ from ops_platform.settings import Settings
 
 def faults(settings: Settings) -> list[str]:
     """Every fault of the lake and of what is backed up with it; raises LakeError without a lake."""
-    return [*check(Lake.at(settings)), *beside(settings)]
+    return [*check(Lake.at(settings)), *(beside(settings) or _served_faults(settings))]
 
 
 def beside(settings: Settings) -> list[str]:
@@ -69,24 +69,27 @@ def _registry_faults(settings: Settings) -> Iterator[str]:
                 registry.verify(name, number)
             except OpsError as error:
                 yield str(error)
-        yield from _served_faults(registry, release.folder_of(settings.releases, name), name)
 
 
-def _served_faults(registry: Registry, folder: Path, name: str) -> Iterator[str]:
-    """Whether what serves is of the version that the registry has under that number."""
-    try:
+def _served_faults(settings: Settings) -> Iterator[str]:
+    """Whether what serves is of the version that the registry has under that number.
+
+    No damage, so it keeps nobody from a backup. The releases and the registry are sound.
+    """
+    registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+    for name in names():
+        folder = release.folder_of(settings.releases, name)
         pointed = release.pointed(folder)
-        served = None if pointed is None else release.load(folder / pointed).manifest
-    except ReleaseError:
-        # `_release_faults` tells of it.
-        return
-    if pointed is None or served is None:
-        return
-    try:
-        tags = registry.version(name, require_registered(registry, folder, pointed)).tags
-    except OpsError as error:
-        yield str(error)
-        return
+        if pointed is not None:
+            try:
+                yield from _differences(registry, folder, pointed)
+            except OpsError as error:
+                yield str(error)
+
+
+def _differences(registry: Registry, folder: Path, pointed: str) -> Iterator[str]:
+    served = release.load(folder / pointed).manifest
+    tags = registry.version(folder.name, require_registered(registry, folder, pointed)).tags
     for tag in TAGS:
         if tags.get(tag) != str(getattr(served, tag)):
             yield (

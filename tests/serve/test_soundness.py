@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from ops_platform.serve.release import POINTER
-from ops_platform.soundness import beside, faults
+from ops_platform.soundness import beside, faults, require_beside
 from tests.lake.conftest import flip_a_bit
 from tests.serve.conftest import NAME, fitted
 
@@ -57,6 +57,7 @@ def test_a_served_version_that_was_deleted_is_told_of_with_what_to_do(released):
     released.registry._client.delete_model_version(NAME, "1")
     (fault,) = faults(released.settings)
     assert "no version 1 of 'recommender' (it has none): it was deleted" in fault
+    require_beside(released.settings)
 
 
 def test_a_bit_that_flips_in_a_value_of_the_registry_is_found(released):
