@@ -31,7 +31,7 @@ class Entry:
     delivered_at : the platform's time when it was first seen.
     snapshot : the lake snapshot that holds its rows since then.
     contract : the digest of the contract under which it was last read.
-    unnamed : the columns that it has and that contract does not name, if any.
+    unnamed : the columns that it has and that contract does not name, if any (see `listed`).
     """
 
     number: int
@@ -144,6 +144,11 @@ def _of_same_content(group: list[Entry], present: set[str]) -> Iterable[tuple[En
     yield from ((entry, "taken" if entry is here[0] else "duplicate") for entry in here)
     for position, entry in enumerate(gone):
         yield entry, "vanished" if not here and position == 0 else "renamed"
+
+
+def listed(names: Iterable[str]) -> str | None:
+    """The names of columns as an entry keeps them."""
+    return ", ".join(names)[:300] or None
 
 
 def held(entries: Iterable[Entry]) -> dict[str, Entry]:

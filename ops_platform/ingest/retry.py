@@ -170,19 +170,22 @@ def _settle(
         entry.contract == contract.digest for entry in again
     ):
         raise _NothingMendedError(retried)
-    ledger.write(connection, before, [_counted(e, contract, counts[e.sha256]) for e in again])
+    after = [
+        replace(
+            _counted(entry, counts[entry.sha256]),
+            contract=contract.digest,
+            reason=None,
+            unnamed=ledger.listed(contents[entry.sha256].unnamed),
+        )
+        for entry in again
+    ]
+    ledger.write(connection, before, after)
     return [
         replace(one, still=counts[one.delivery][1]) if one.delivery in counts else one
         for one in retried
     ]
 
 
-def _counted(entry: Entry, contract: Contract, counts: tuple[int, int]) -> Entry:
-    return replace(
-        entry,
-        contract=contract.digest,
-        reason=None,
-        records=sum(counts),
-        rows_raw=counts[0],
-        rows_quarantined=counts[1],
-    )
+def _counted(entry: Entry, counts: tuple[int, int]) -> Entry:
+    raw, quarantined = counts
+    return replace(entry, records=raw + quarantined, rows_raw=raw, rows_quarantined=quarantined)

@@ -242,7 +242,7 @@ def _with_new(
             delivered_at=this.now,
             snapshot=snapshot,
             contract=this.contract.digest,
-            unnamed=_listed(content.unnamed),
+            unnamed=ledger.listed(content.unnamed),
         )
         number += 1
     return list(entries.values())
@@ -257,12 +257,8 @@ def _read_again(known: Entry, file: Found, content: Content, contract: str) -> E
         modified_ns=file.modified_ns,
         contract=contract,
         reason=content.refused,
-        unnamed=_listed(content.unnamed),
+        unnamed=ledger.listed(content.unnamed),
     )
-
-
-def _listed(names: tuple[str, ...]) -> str | None:
-    return ", ".join(names)[:300] or None
 
 
 def _move_rows(

@@ -7,6 +7,7 @@ import pytest
 
 from ops_platform.errors import ContractError
 from ops_platform.ingest.contract import Column
+from ops_platform.ingest.retry import retry
 from ops_platform.ingest.take_in import has_news
 from ops_platform.lake import catalog
 from tests.ingest.conftest import HEADER
@@ -39,6 +40,18 @@ def test_a_new_column_is_reported_and_read_once_the_contract_names_it(shop):
     shop.run()
     assert shop.raw("colour") == ["red"]
     assert shop.entries()[0].unnamed == "Size"
+
+
+def test_a_retry_looks_again_which_columns_are_new(shop):
+    bad = LINE.format("x")
+    shop.deliver_bytes("a.csv", f"{HEADER},Colour\n{LINE.format(2)},red\n{bad},blue\n")
+    shop.run()
+    assert shop.entries()[0].unnamed == "Colour"
+    colour = Column("colour", "VARCHAR", ("Colour",), '"Colour"', "")
+    shop.contract = replace(shop.contract, columns=(*shop.contract.columns, colour))
+    retry(shop.lake, shop.contract, shop.folder, shop.now)
+    assert shop.raw("colour") == ["red"]
+    assert [(entry.unnamed, entry.trouble) for entry in shop.entries()] == [(None, None)]
 
 
 def test_a_new_name_in_json_lines_is_reported(shop):
