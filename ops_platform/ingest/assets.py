@@ -44,7 +44,7 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "deliveries",
                 asset=["raw", contract.name],
-                description="No delivery is refused or has vanished.",
+                description="No delivery is refused under its contract, or has vanished.",
             ),
             dg.AssetCheckSpec(
                 "columns",
@@ -73,8 +73,8 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
             lake, contract, location, settings.now(), context.log.info, settled and int(settled)
         )
         for entry in intake.changed:
-            if entry.status == "refused":
-                context.log.warning(f"refused {entry.path}: {entry.reason}")
+            if entry.status == "refused" or entry.is_outdated:
+                context.log.warning(f"{entry.status} {entry.path}: {entry.trouble}")
         return _report(lake, contract, intake, is_connected=location is not None)
 
     return raw
@@ -114,7 +114,11 @@ def _name(entry: ledger.Entry) -> str:
 
 
 def _deliveries_check(entries: list[ledger.Entry]) -> dg.AssetCheckResult:
-    troubled = [[e.path, e.status, e.reason or ""] for e in entries if e.status in TROUBLED]
+    troubled = [
+        [entry.path, entry.status, entry.trouble or ""]
+        for entry in entries
+        if entry.status in TROUBLED or entry.is_outdated
+    ]
     return dg.AssetCheckResult(
         check_name="deliveries",
         passed=not troubled,

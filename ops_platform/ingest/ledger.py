@@ -51,8 +51,18 @@ class Entry:
     unnamed: str | None = None
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether its rows stay though the contract, as it was last read under, refuses it."""
+        return self.status in HELD and self.reason is not None
+
+    @property
     def trouble(self) -> str | None:
         """What somebody should know of it, or None."""
+        if self.is_outdated:
+            return (
+                f"refused under the contract as it is now: {self.reason}; its rows of before "
+                "stay: mend the contract or the delivery"
+            )
         if self.status == "taken" and self.unnamed:
             return (
                 f"new columns: {self.unnamed}; the contract does not name them, so they are not "

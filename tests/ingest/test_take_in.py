@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops_platform.errors import ContractError, SourceError
+from ops_platform.ingest.assets import _deliveries_check
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
 from ops_platform.lake.check import check
@@ -356,6 +357,15 @@ def test_a_contract_that_asks_for_more_leaves_the_rows_of_what_it_refuses(shop, 
     assert (entry.status, entry.rows_raw) == ("taken", 1)
     assert (entry.reason or "").startswith("missing column Land")
     assert shop.raw() == ["1"]
+    told = "refused under the contract as it is now: missing column Land"
+    assert entry.trouble.startswith(told)
+    found = _deliveries_check(shop.entries())
+    assert not found.passed
+    assert told in str(found.metadata["troubled"].value)
+    shop.deliver_bytes("a.csv", f"{HEADER}\n{GOOD}\n".replace("Country", "Land"))
+    shop.run()
+    assert shop.raw() == ["7"]
+    assert _deliveries_check(shop.entries()).passed
 
 
 def test_a_file_that_was_refused_is_taken_when_the_contract_asks_for_less(shop, a_row):
