@@ -18,8 +18,8 @@ from ops_platform.ingest.quality import Quality
 WIDTHS = re.compile(r"BIGINT|INTEGER|SMALLINT|(?<=DECIMAL)\(.*\)")
 HALF = 32
 Bound = float | str
-# The column that features, models and the service know a customer by.
-CUSTOMER = "customer_id"
+# The source and the column of it that features, models and the service know a customer by.
+ORDERS, CUSTOMER = "orders", "customer_id"
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,10 @@ def same_but_for_widths(one: str, other: str) -> bool:
 def customer_key(contracts: list[Contract]) -> str | None:
     """The fingerprint of the key by which customers' ids are hashed, None where they are plain.
 
-    Raises HashKeyError where they are and the key is not set.
+    The contract of the orders says whether they are: models learn from its customers alone. Raises
+    HashKeyError where they are hashed and the key is not set.
     """
     for contract in contracts:
-        if CUSTOMER in contract.personal_columns:
+        if contract.name == ORDERS and CUSTOMER in contract.personal_columns:
             return personal.fingerprint(contract.require_key())
     return None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ops_platform.errors import SourceError
 from ops_platform.ingest import ledger, web
-from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.contract import ORDERS, Contract
 from ops_platform.ingest.contract_faults import SQL
 from ops_platform.ingest.extract import POSTGRES, extract
 from ops_platform.lake.connect import connect
@@ -19,7 +19,7 @@ from ops_platform.settings import Settings
 from ops_platform.simulate.deliveries import SOURCES, write_sources
 from ops_platform.simulate.shop import Shop
 
-ORDERS, SERVED = "orders", "served"
+SERVED = "served"
 NOW = timedelta()
 
 

@@ -5,6 +5,7 @@ import hmac
 import json
 import sqlite3
 import zipfile
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -260,10 +261,18 @@ def test_what_would_let_personal_data_in_is_a_fault(tmp_path, kind):
     assert words in fault
 
 
-def test_customers_are_known_by_hashes_where_their_ids_are_personal(tmp_path):
-    assert customer_key([Club(tmp_path / "a").contract]) is None
-    text = MEMBERS.replace("name: email", "name: customer_id")
-    assert customer_key([Club(tmp_path / "b", text).contract]) == fingerprint(KEY)
+def test_customers_are_known_by_hashes_where_the_orders_have_them_so(tmp_path, orders_contract):
+    members = Club(tmp_path, MEMBERS.replace("name: email", "name: customer_id")).contract
+    assert "customer_id" in members.personal_columns
+    assert customer_key([members, orders_contract]) is None
+    columns = tuple(
+        replace(column, classification="personal") if column.name == "customer_id" else column
+        for column in orders_contract.columns
+    )
+    orders = replace(orders_contract, columns=columns, key=KEY)
+    assert customer_key([members, orders]) == fingerprint(KEY)
+    with pytest.raises(HashKeyError, match="orders: customer_id"):
+        customer_key([replace(orders, key=None)])
 
 
 PLACES = {
