@@ -29,7 +29,7 @@ def extract(contract: Contract, database: str, file: Path) -> None:
     Raises SourceError, without any password, where the database can't be reached or read, or has
     no such table. A missing column is found when the file is looked at.
     """
-    with _attached(contract, database) as connection:
+    with _attached(contract, database, file.parent) as connection:
         table = ".".join(["src", *map(quoted, contract.table.split("."))])
         try:
             described = connection.execute(f"DESCRIBE {table}").fetchall()
@@ -55,9 +55,12 @@ def _text(contract: Contract, name: str, kind: str) -> str:
 
 
 @contextmanager
-def _attached(contract: Contract, database: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the database as `src`, to be read."""
+def _attached(
+    contract: Contract, database: str, scratch: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the database as `src`, to be read; it spills into `scratch`."""
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
+        connection.execute(f"SET temp_directory = {literal(str(scratch / '.spilled'))}")
         try:
             if urlsplit(database).scheme in POSTGRES:
                 _attach_postgres(connection, database)

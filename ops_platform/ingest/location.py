@@ -2,7 +2,6 @@
 
 import filecmp
 import shutil
-import tempfile
 from datetime import datetime, timedelta
 from glob import escape
 from pathlib import Path, PurePath
@@ -15,6 +14,7 @@ from ops_platform.ingest.contract_faults import SQL
 from ops_platform.ingest.extract import POSTGRES, extract
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.scratch import scratch_folder
 from ops_platform.settings import Settings
 from ops_platform.simulate.deliveries import SOURCES, write_sources
 from ops_platform.simulate.shop import Shop
@@ -121,9 +121,9 @@ def _landed(
     if not _is_recent(seen, state, now - patience):
         # Not for others to read: personal data is hashed when it is taken in, not before.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-            _copy(contract, location, Path(scratch))
-            _replace(folder, Path(scratch))
+        with scratch_folder(folder / ".scratch") as scratch:
+            _copy(contract, location, scratch)
+            _replace(folder, scratch)
         seen.write_text(f"{state}\n{now.isoformat()}", encoding="utf-8")
     return Path(escape(str(folder)), "*")
 
@@ -163,7 +163,7 @@ def _copy(contract: Contract, location: str, folder: Path) -> None:
 
 def _replace(folder: Path, new: Path) -> None:
     """Make the folder hold the new files; those of the same content stay as they are."""
-    names = {path.name for path in new.iterdir()}
+    names = {path.name for path in new.glob("[!.]*")}
     for name in names:
         old = folder / name
         if not old.is_file() or not filecmp.cmp(old, new / name, shallow=False):

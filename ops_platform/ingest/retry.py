@@ -18,6 +18,7 @@ from ops_platform.ingest.deliveries import Content, Found, find, look, stat
 from ops_platform.ingest.ledger import Entry
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.scratch import scratch_folder
 from ops_platform.lake.write import write
 
 Say = Callable[[str], object]
@@ -75,18 +76,20 @@ def retry(
     say(f"{contract.name}: reading {len(asked)} deliveries again")
     contents, problems = _contents(contract, asked, found)
     files = [found[entry.path] for entry in asked if entry.sha256 in contents]
-    try:
-        retried = write(
-            lake, lambda writer: _settle(writer, contract, delivery, contents, files, now)
-        )
-    except _NothingMendedError as nothing:
-        retried = nothing.retried
-    except rows.UnreadableError as error:
-        why = rows.unreadable(contract, error, now)
-        raise SourceError(
-            f"{contract.name}: nothing was retried: "
-            + ("; ".join(f"{path}: {what}" for path, what in why.items()) or error.why)
-        ) from error
+    with scratch_folder(lake.home / "scratch" / contract.name) as scratch:
+        try:
+            retried = write(
+                lake,
+                lambda writer: _settle(writer, contract, delivery, contents, files, now, scratch),
+            )
+        except _NothingMendedError as nothing:
+            retried = nothing.retried
+        except rows.UnreadableError as error:
+            why = rows.unreadable(contract, error, now, scratch)
+            raise SourceError(
+                f"{contract.name}: nothing was retried: "
+                + ("; ".join(f"{path}: {what}" for path, what in why.items()) or error.why)
+            ) from error
     return [replace(one, problem=problems.get(one.delivery, one.problem)) for one in retried]
 
 
@@ -143,6 +146,7 @@ def _settle(
     contents: dict[str, Content],
     files: list[Found],
     now: datetime,
+    scratch: Path,
 ) -> list[Retried]:
     rows.make_tables(connection, contract)
     before = ledger.read(connection, contract.name)
@@ -160,6 +164,7 @@ def _settle(
         contract,
         {Path(entry.path): contents[entry.sha256] for entry in again},
         now,
+        scratch,
     )
     changed = [file.path.name for file in files if stat(file.path) != file]
     if changed:

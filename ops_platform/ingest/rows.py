@@ -118,10 +118,12 @@ def insert(
     contract: Contract,
     deliveries: dict[Path, Content],
     now: datetime,
+    scratch: Path,
 ) -> dict[str, tuple[int, int]]:
     """Read the files into raw and quarantine; by SHA-256, the rows of each, counted by the engine.
 
-    Files of one header are read together. Raises UnreadableError when the reading fails.
+    Files of one header are read together; plain copies are made in `scratch`. Raises
+    UnreadableError when the reading fails.
     """
     by_header: dict[Header, dict[Path, Content]] = defaultdict(dict)
     for path, content in deliveries.items():
@@ -130,7 +132,7 @@ def insert(
     key = contract.require_key() if contract.personal_columns else None
     with key_in_session(connection, key):
         for header, group in by_header.items():
-            with _failing(contract, group), _reading(contract, header, group) as reading:
+            with _failing(contract, group), _reading(contract, header, group, scratch) as reading:
                 bad += _insert_alike(connection, contract, reading, now)
     with _failing(contract, deliveries):
         bad += keys.take_out(connection, contract, deliveries, bad)
@@ -154,7 +156,9 @@ def _failing(contract: Contract, contents: dict[Path, Content]) -> Iterator[None
 
 def _told(contract: Contract, error: Exception) -> str:
     """What failed; the engine's own words show what it read, which may be personal data."""
-    return type(error).__name__ if contract.personal_columns else str(error)
+    if not contract.personal_columns:
+        return str(error)
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -173,14 +177,14 @@ class _Reading:
 
 @contextmanager
 def _reading(
-    contract: Contract, header: Header, contents: dict[Path, Content]
+    contract: Contract, header: Header, contents: dict[Path, Content], scratch: Path
 ) -> Iterator[_Reading]:
-    with tempfile.TemporaryDirectory(prefix="ops-ingest-") as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch) as copies:
         reading = _Reading(header, contents, {}, [])
         for number, (path, content) in enumerate(contents.items()):
             reading.plain[path] = path
             if not content.is_plain:
-                reading.plain[path] = Path(scratch, f"{number}.csv")
+                reading.plain[path] = Path(copies, f"{number}.csv")
                 found = read(contract, path, header)
                 broken = records.write_plain(
                     found,
@@ -279,15 +283,18 @@ def _located(
     )
 
 
-def unreadable(contract: Contract, failed: UnreadableError, now: datetime) -> dict[Path, str]:
+def unreadable(
+    contract: Contract, failed: UnreadableError, now: datetime, scratch: Path
+) -> dict[Path, str]:
     """Which of the files that failed together fail alone, and why; tried outside the lake."""
     why: dict[Path, str] = {}
-    with duckdb.connect(config={"autoinstall_known_extensions": False}) as scratch:
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
+        engine.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}")
         for path, content in failed.contents.items():
             try:
-                with _reading(contract, content.header, {path: content}) as reading:
+                with _reading(contract, content.header, {path: content}, scratch) as reading:
                     text = read_text(contract, content.header, [reading.plain[path]])
-                    row = scratch.execute(
+                    row = engine.execute(
                         "SELECT count(*) FILTER (is_good), count(*) "
                         f"FROM ({typed_rows(contract, text, now)})"
                     ).fetchone()

@@ -17,6 +17,7 @@ from ops_platform.lake import catalog
 from ops_platform.lake.check import LEDGER
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.scratch import scratch_folder
 from ops_platform.lake.write import write
 
 LOOKERS = 2
@@ -93,14 +94,21 @@ def take_in(
     this = _look_around(contract, location, now, settled_ns)
     if not _has_news(lake, this):
         return Intake([])
+    with scratch_folder(lake.home / "scratch" / contract.name) as scratch:
+        return _write(lake, this, scratch, say)
+
+
+def _write(lake: Lake, this: _Round, scratch: Path, say: Say) -> Intake:
+    """Take in all that can be read whole, however often what can't be is found out first."""
+    contract = this.contract
     while True:
         try:
-            return write(lake, lambda connection: _settle(connection, this, say))
+            return write(lake, lambda connection: _settle(connection, this, scratch, say))
         except _GrowingError as error:
             say(f"{error}: changed while being read, left for the next time")
             this.growing |= error.paths
         except rows.UnreadableError as error:
-            why = rows.unreadable(contract, error, now)
+            why = rows.unreadable(contract, error, this.now, scratch)
             if not why:
                 raise SourceError(
                     f"{', '.join(sorted(path.name for path in error.contents))} can be read, "
@@ -167,7 +175,7 @@ def _must_be_read_again(entry: Entry, contract: str) -> bool:
     return entry.contract != contract and not is_as_good
 
 
-def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> Intake:
+def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, say: Say) -> Intake:
     rows.make_tables(connection, this.contract)
     before = ledger.read(connection, this.contract.name)
     fresh = this.fresh(ledger.current(before))
@@ -180,7 +188,7 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, say: Say) -> In
     entries = _with_new(before, this, contents, _place(connection))
     after = ledger.settle(entries, this.present)
     try:
-        after = _move_rows(connection, this, before, after, contents)
+        after = _move_rows(connection, this, before, after, contents, scratch)
     except rows.UnreadableError:
         # The cause may be that the file is being written to, and that is no fault of it.
         _none_is_growing(fresh)
@@ -267,6 +275,7 @@ def _move_rows(
     before: list[Entry],
     after: list[Entry],
     contents: dict[Path, Content],
+    scratch: Path,
 ) -> list[Entry]:
     """Make the tables hold what `after` says, and count what is new into it."""
     had, has = ledger.held(before), ledger.held(after)
@@ -284,7 +293,8 @@ def _move_rows(
         if delivery not in had or delivery in again
     ]
     counts = {sha: (entry.rows_raw, entry.rows_quarantined) for sha, entry in had.items()}
-    counts |= rows.insert(connection, this.contract, {p: contents[p] for p in new}, this.now)
+    read = {path: contents[path] for path in new}
+    counts |= rows.insert(connection, this.contract, read, this.now, scratch)
     return [_counted(entry, counts) for entry in after]
 
 

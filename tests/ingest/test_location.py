@@ -63,8 +63,11 @@ def test_a_database_is_not_looked_at_again_before_its_time(tmp_path):
     assert folder is not None
     landed = Path(folder).parent / "customers.csv"
     landed.write_bytes(b"a copy")
+    left = landed.parent / ".scratch" / "of-a-dead-process"
+    left.mkdir()
     source_location(settings, contract, timedelta(minutes=10))
     assert landed.read_bytes() == b"a copy"
     clock.write_text("2024-05-01T00:10:00")
     source_location(settings, contract, timedelta(minutes=10))
     assert landed.read_bytes() != b"a copy"
+    assert list(left.parent.iterdir()) == []

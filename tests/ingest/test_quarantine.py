@@ -151,8 +151,8 @@ def test_what_the_contract_refuses_now_keeps_its_rows(dirty):
 def test_a_file_that_changes_while_it_is_read_rolls_all_back(dirty, monkeypatch):
     from ops_platform.ingest import rows
 
-    def meddling(connection, contract, deliveries, now):
-        counts = insert(connection, contract, deliveries, now)
+    def meddling(*given):
+        counts = insert(*given)
         dirty.deliver("b.csv", ["9"])
         return counts
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops_platform.errors import ContractError, SourceError
+from ops_platform.ingest import records
 from ops_platform.ingest.assets import _deliveries_check
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake import catalog
@@ -457,6 +458,24 @@ def test_a_file_that_the_system_can_not_read_is_refused_until_it_can(shop, a_row
     shop.deliver("a.csv", a_row(1))
     shop.run()
     assert shop.raw() == ["1", "2"]
+
+
+def test_plain_copies_lie_in_the_home_and_are_swept_if_their_process_died(shop, monkeypatch):
+    left = shop.lake.home / "scratch" / "orders" / "of-a-dead-process"
+    left.mkdir(parents=True)
+    (left / "0.csv").write_text("plain", encoding="utf-8")
+    written = []
+
+    def write_plain(found, header, delimiter, path, **how):
+        written.append(path)
+        return write(found, header, delimiter, path, **how)
+
+    write = records.write_plain
+    monkeypatch.setattr(records, "write_plain", write_plain)
+    shop.deliver_bytes("b.csv", f"{HEADER}\n{GOOD}\r\n")
+    shop.run()
+    assert [path.is_relative_to(left.parent) for path in written] == [True]
+    assert list(left.parent.iterdir()) == []
 
 
 def test_what_is_no_file_is_passed_over(shop, a_row):

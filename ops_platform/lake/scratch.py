@@ -1,0 +1,47 @@
+"""Scratch folders that go with their process: what a killed one left is swept by the next."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def scratch_folder(root: Path) -> Iterator[Path]:
+    """A new folder below `root` until the block ends, for nobody but its owner to read.
+
+    First those that dead processes left in `root` are removed.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sweep(root)
+    folder = root / uuid4().hex
+    # The system frees it with its process, so it tells the living from the dead. It is held before
+    # the folder is there.
+    with FileLock(_lock(folder)):
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
+def _sweep(root: Path) -> None:
+    for folder in filter(Path.is_dir, root.iterdir()):
+        try:
+            with FileLock(_lock(folder), timeout=0):
+                _remove(folder)
+        except Timeout:
+            continue
+
+
+def _remove(folder: Path) -> None:
+    # What can't be removed now is swept the next time.
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock(folder).unlink(missing_ok=True)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
