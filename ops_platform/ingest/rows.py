@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 from duckdb.func import FunctionNullHandling
 
-from ops_platform.errors import ContractError
+from ops_platform.errors import ContractError, SourceError
 from ops_platform.ingest import keys, ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, read
@@ -286,7 +286,10 @@ def _located(
 def unreadable(
     contract: Contract, failed: UnreadableError, now: datetime, scratch: Path
 ) -> dict[Path, str]:
-    """Which of the files that failed together fail alone, and why; tried outside the lake."""
+    """Which of the files that failed together fail alone, and why; tried outside the lake.
+
+    Raises SourceError when the fault is not the file's but the machine's, and may pass.
+    """
     why: dict[Path, str] = {}
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
         engine.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}")
@@ -300,5 +303,20 @@ def unreadable(
                     ).fetchone()
                     _agree(path, content.records, (row or (0, 0))[1] + len(reading.unparsed))
             except (duckdb.Error, OSError, ValueError) as error:
-                why[path] = f"the engine can't read it: {_told(contract, error).splitlines()[0]}"
+                told = _told(contract, error).splitlines()[0]
+                if _may_pass(error):
+                    cause = None if contract.personal_columns else error
+                    raise SourceError(
+                        f"{path.name} can't be taken into raw.{contract.name} now: {told}: nothing "
+                        "was written; make room, and it is tried again at the next look"
+                    ) from cause
+                why[path] = f"the engine can't read it: {told}"
     return why
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is the machine's fault, its disk or memory, and says nothing of what was read."""
+    # A file that is no whole archive raises OSError too, but the system has no number for that.
+    return isinstance(error, duckdb.OperationalError) or (
+        isinstance(error, OSError) and error.errno is not None
+    )

@@ -84,8 +84,9 @@ def take_in(
     Nothing is written when nothing is new. A file that changes while it is read is left for the
     next time; a file that can't be read is refused and the others are taken. `say` is told what
     goes on. A source that is not connected (no location) has empty tables, or keeps what it has.
-    Raises SourceError when the location is missing, HashKeyError when a column is personal and
-    there is no key to hash it with.
+    Raises SourceError when the location is missing or the disk or the memory fails, which is no
+    verdict on a delivery; HashKeyError when a column is personal and there is no key to hash it
+    with.
     """
     if location is None:
         return _not_connected(lake, contract)

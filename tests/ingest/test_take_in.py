@@ -1,11 +1,13 @@
 """Real files into a real lake: what is taken, what is not and why, and what a next run makes of it."""
 
+import errno
 import os
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ops_platform.errors import ContractError, SourceError
@@ -458,6 +460,33 @@ def test_a_file_that_the_system_can_not_read_is_refused_until_it_can(shop, a_row
     shop.deliver("a.csv", a_row(1))
     shop.run()
     assert shop.raw() == ["1", "2"]
+
+
+FAULTS = {
+    "no room on the disk": OSError(errno.ENOSPC, "No space left on device"),
+    "no memory left": duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_of_the_machine_is_no_verdict_on_a_delivery(shop, a_row, monkeypatch, kind):
+    def fail(*_, **__):
+        raise FAULTS[kind]
+
+    shop.deliver("a.csv", a_row(1))
+    # Of two kinds of line ends: the engine reads a plain copy of it.
+    shop.deliver_bytes("b.csv", f"{HEADER}\n{GOOD}\r\n")
+    with monkeypatch.context() as broken:
+        broken.setattr(records, "write_plain", fail)
+        with pytest.raises(
+            SourceError, match=r"b\.csv can't be taken into raw\.orders now: "
+        ) as told:
+            shop.run()
+    assert str(FAULTS[kind]).splitlines()[0] in str(told.value)
+    assert not shop.lake.exists or catalog.last_changed(shop.lake) == {}
+    shop.run()
+    assert shop.status() == [("a.csv", "taken"), ("b.csv", "taken")]
+    assert shop.raw() == ["1", "7"]
 
 
 def test_plain_copies_lie_in_the_home_and_are_swept_if_their_process_died(shop, monkeypatch):
