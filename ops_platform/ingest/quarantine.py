@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,23 +86,29 @@ def insert(
             [one.line for one in bad],
             [list(one.reasons) for one in bad],
             [
-                one.record and json.dumps(_without_personal(contract, one), ensure_ascii=False)
+                one.record and as_text(without_personal(contract, one.record, one.reasons))
                 for one in bad
             ],
         ],
     )
 
 
-def _without_personal(contract: Contract, bad: BadRecord) -> dict[str, str | None]:
+def as_text(record: dict[str, str | None]) -> str:
+    """A record as quarantine keeps it."""
+    return json.dumps(record, ensure_ascii=False)
+
+
+def without_personal(
+    contract: Contract, record: dict[str, str | None], reasons: Iterable[str]
+) -> dict[str, str | None]:
     """The texts of a record; where a contract classifies, hashed or left out as that demands.
 
     Hashed is what a personal column is made from, and what is at fault, for it may be such a value
     in the wrong place. What the contract does not read may be anything, and is left out.
     """
-    record = bad.record or {}
     if not contract.personal_columns:
         return record
-    faulty = {reason.split(":")[0] for reason in bad.reasons}
+    faulty = {reason.split(":")[0] for reason in reasons}
     hidden = {
         name
         for column in contract.columns

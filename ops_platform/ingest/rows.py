@@ -17,6 +17,7 @@ from ops_platform.ingest import keys, ledger, quarantine, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.deliveries import Content, read
 from ops_platform.ingest.keyed_hash import key_in_session
+from ops_platform.ingest.reclassified import hash_in_place
 from ops_platform.ingest.sql import literal, quoted
 from ops_platform.ingest.typed_read import (
     FILE,
@@ -43,14 +44,16 @@ class UnreadableError(Exception):
         self.contents, self.why = contents, why
 
 
-def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> bool:
     """Make the source's tables and the ledger, as the contract types them, where missing.
 
     A column that is new in the contract is added, and one that is wider there is widened: no row
-    is written for either. Raises ContractError when the contract gives it a type that is none.
+    is written for either. What is personal only now is hashed; whether anything was. Raises
+    ContractError when the contract gives a column a type that is none of these.
     """
-    there = tables(connection)
+    there, hashed = tables(connection), False
     if f"raw.{contract.name}" in there:
+        hashed = hash_in_place(connection, contract)
         _evolve(connection, contract)
     columns = ", ".join(f"{quoted(c.name)} {c.stored_type}" for c in contract.columns)
     for name, shape in (
@@ -62,6 +65,7 @@ def make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract) -> No
             schema, table = name.split(".")
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             connection.execute(f"CREATE TABLE {schema}.{quoted(table)} ({shape})")
+    return hashed
 
 
 def differing(

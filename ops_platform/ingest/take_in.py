@@ -13,6 +13,7 @@ from ops_platform.ingest import ledger, rows
 from ops_platform.ingest.contract import Contract, same_but_for_widths
 from ops_platform.ingest.deliveries import Content, Found, find, look, stat
 from ops_platform.ingest.ledger import Entry
+from ops_platform.ingest.reclassified import has_plain
 from ops_platform.lake import catalog
 from ops_platform.lake.check import LEDGER
 from ops_platform.lake.connect import connect
@@ -89,7 +90,9 @@ def take_in(
     with.
     """
     if location is None:
-        return _not_connected(lake, contract)
+        if has_news(lake, contract, location, now):
+            write(lake, lambda connection: _make_tables(connection, contract, say))
+        return Intake([])
     if contract.personal_columns:
         contract.require_key()
     this = _look_around(contract, location, now, settled_ns)
@@ -118,12 +121,6 @@ def _write(lake: Lake, this: _Round, scratch: Path, say: Say) -> Intake:
             this.unreadable |= why
 
 
-def _not_connected(lake: Lake, contract: Contract) -> Intake:
-    if f"raw.{contract.name}" not in catalog.last_changed(lake):
-        write(lake, lambda connection: rows.make_tables(connection, contract))
-    return Intake([])
-
-
 def has_news(
     lake: Lake,
     contract: Contract,
@@ -136,7 +133,7 @@ def has_news(
     Raises SourceError when the location is missing.
     """
     if location is None:
-        return f"raw.{contract.name}" not in catalog.last_changed(lake)
+        return not _has_tables(lake, contract) or _is_to_be_hashed(lake, contract)
     return _has_news(lake, _look_around(contract, location, now, settled_ns))
 
 
@@ -148,11 +145,23 @@ def _look_around(
     return _Round(contract, found, now, growing={file.path for file in late})
 
 
+def _has_tables(lake: Lake, contract: Contract) -> bool:
+    return f"raw.{contract.name}" in catalog.last_changed(lake)
+
+
+def _is_to_be_hashed(lake: Lake, contract: Contract) -> bool:
+    # A source that is not connected needs no key.
+    if contract.key is None:
+        return False
+    with connect(lake) as connection:
+        return has_plain(connection, contract)
+
+
 def _has_news(lake: Lake, this: _Round) -> bool:
-    if f"raw.{this.contract.name}" not in catalog.last_changed(lake):
+    if not _has_tables(lake, this.contract):
         return True
     with connect(lake) as connection:
-        if rows.differing(connection, this.contract):
+        if rows.differing(connection, this.contract) or has_plain(connection, this.contract):
             return True
         entries = ledger.read(connection, this.contract.name)
     fresh = this.fresh(ledger.current(entries))
@@ -177,7 +186,7 @@ def _must_be_read_again(entry: Entry, contract: str) -> bool:
 
 
 def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, say: Say) -> Intake:
-    rows.make_tables(connection, this.contract)
+    _make_tables(connection, this.contract, say)
     before = ledger.read(connection, this.contract.name)
     fresh = this.fresh(ledger.current(before))
     if fresh:
@@ -198,6 +207,15 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, 
     _none_is_growing(fresh)
     old = {entry.number: entry for entry in before}
     return Intake([entry for entry in after if _has_changed(old.get(entry.number), entry)])
+
+
+def _make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract, say: Say) -> None:
+    if rows.make_tables(connection, contract):
+        say(
+            f"{contract.name}: {', '.join(contract.personal_columns)} is personal: rows that were "
+            "taken in before it was said so are hashed now; snapshots of before hold them plain "
+            "until `ops lake upkeep` expires them"
+        )
 
 
 def _none_is_growing(fresh: list[Found]) -> None:

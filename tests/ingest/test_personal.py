@@ -3,8 +3,10 @@
 import gzip
 import hmac
 import json
+import shutil
 import sqlite3
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +27,11 @@ from ops_platform.ingest.keyed_hash import hashed_sql, key_in_session
 from ops_platform.ingest.personal import fingerprint, hashed
 from ops_platform.ingest.pii import Found, read_sample, scan
 from ops_platform.ingest.rows import UnreadableError, _failing
-from ops_platform.ingest.take_in import take_in
+from ops_platform.ingest.take_in import has_news, take_in
+from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.lake.upkeep import upkeep
 from ops_platform.settings import Settings
 
 KEY = SecretStr("a secret of sixteen letters and more")
@@ -227,6 +231,68 @@ def test_another_key_makes_every_delivery_new(tmp_path):
     club.take_in(read_contracts(club.settings.contracts, other)[0])
     assert (hashed(other, "ben.hidden@club.org"),) in club.query("SELECT email FROM raw.members")
     assert len(club.query("FROM raw.members")) == 3
+
+
+def test_what_is_personal_only_now_is_hashed_in_what_can_not_be_read_again(tmp_path):
+    plain = MEMBERS.replace("        classification: personal\n", "").replace(
+        "classification: PII, ", ""
+    )
+    club = Club(tmp_path, plain)
+    (club.source / "a.csv").write_text(HEADER + GOOD + BAD, encoding="utf-8")
+    (club.source / "b.csv").write_text(HEADER + "ida@club.org,1999-01-01,5,Ulm,\n")
+    club.take_in()
+    assert ("ann.secret@club.org",) in club.query("SELECT email FROM raw.members")
+    lines = club.query("SELECT line, reasons FROM quarantine.members ORDER BY line")
+    (club.source / "a.csv").unlink()
+    club.take_in()
+    (club.folder / "contracts" / "members.odcs.yaml").write_text(MEMBERS, encoding="utf-8")
+    said = list[str]()
+    take_in(club.lake, club.contract, club.source, NOW, said.append)
+
+    mails = ["ann.secret@club.org", "ben.hidden@club.org", "zoë.öffnung@club.org", "ida@club.org"]
+    born = ["1971-02-03", None, None, "1999-01-01"]
+    assert sorted(club.query("SELECT email, born FROM raw.members"), key=str) == sorted(
+        (
+            (python_hash(mail), day and python_hash(day))
+            for mail, day in zip(mails, born, strict=True)
+        ),
+        key=str,
+    )
+    kept = club.query("SELECT line, reasons, record FROM quarantine.members ORDER BY line")
+    assert [(line, reasons) for line, reasons, _ in kept] == lines
+    assert json.loads(kept[0][2]) == {
+        "Mail": python_hash("cat.covert@club.org"),
+        "born": python_hash("3 Feb 1972"),
+        "visits": "1",
+        "city": "Kiel",
+    }
+    assert "snapshots of before hold them plain until `ops lake upkeep`" in " ".join(said)
+    assert not has_news(club.lake, club.contract, club.source, NOW)
+    assert check(club.lake) == []
+    assert scan(club.settings, dict(enumerate(SECRETS))).found != []
+    upkeep(club.lake, keep_days=0)
+    found = {Path(one.place) for one in scan(club.settings, dict(enumerate(SECRETS))).found}
+    # In the catalog's file only, and there in no row: SQLite leaves what was in freed space.
+    assert found == {club.lake.catalog_file, club.lake.home / "catalog.before-upkeep.sqlite"}
+    copy = Path(shutil.copy(club.lake.catalog_file, tmp_path))
+    with closing(sqlite3.connect(copy)) as catalog:
+        rows = "\n".join(catalog.iterdump()).casefold()
+    assert [secret for secret in SECRETS if secret.casefold() in rows] == []
+
+
+@pytest.mark.parametrize("gone", ["a delivery", "its source"])
+def test_what_is_personal_only_now_is_news_though_nothing_is_delivered(tmp_path, gone):
+    club = Club(tmp_path, MEMBERS.replace("        classification: personal\n", ""))
+    (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
+    club.take_in()
+    (club.source / "a.csv").unlink()
+    club.take_in()
+    (club.folder / "contracts" / "members.odcs.yaml").write_text(MEMBERS, encoding="utf-8")
+    location = club.source if gone == "a delivery" else None
+    assert has_news(club.lake, club.contract, location, NOW)
+    take_in(club.lake, club.contract, location, NOW)
+    assert (python_hash("ann.secret@club.org"),) in club.query("SELECT email FROM raw.members")
+    assert not has_news(club.lake, club.contract, location, NOW)
 
 
 def test_the_key_is_shown_by_nothing_and_handed_to_children(tmp_path, monkeypatch):
