@@ -7,8 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+# Where a source's own step has failed its table is as it was, its last good state, and its checks
+# could not run: that holds nothing back but itself. Before publishing all are run again.
 _SOUND = dg.AutomationCondition.all_checks_match(
-    dg.AutomationCondition.check_passed(), blocking_only=True
+    dg.AutomationCondition.check_passed() | dg.AutomationCondition.execution_failed(),
+    blocking_only=True,
 )
 _READY = _SOUND & ~dg.AutomationCondition.missing() & ~dg.AutomationCondition.in_progress()
 # Plain `eager()` walks past a blocking check that failed in an earlier run. A dependency that is

@@ -5,12 +5,13 @@ import pytest
 
 from ops_platform.automation import WHEN_DATA_CHANGES, when_any_changes
 
-SOUND = {"is": True}
+SOUND = {"is": True, "fails": False}
 
 
 @dg.asset
 def raw() -> None:
-    pass
+    if SOUND["fails"]:
+        raise dg.Failure("its source can't be read")
 
 
 @dg.asset_check(asset=raw, blocking=True)
@@ -92,7 +93,7 @@ def of_other() -> None:
     pass
 
 
-def test_marts_of_several_sources_are_asked_for_together_once_all_are_there():
+def test_marts_of_several_sources_are_asked_for_together_whichever_of_them_fails_later():
     graph = dg.Definitions([raw, other, of_raw, of_other], asset_checks=[holds])
     job = graph.resolve_implicit_global_asset_job_def()
 
@@ -115,4 +116,14 @@ def test_marts_of_several_sources_are_asked_for_together_once_all_are_there():
         cursor, asked = tick(cursor)
         assert asked == set()
         job.execute_in_process(instance=instance, asset_selection=[other.key])
+        cursor, asked = tick(cursor)
+        assert asked == {"of_raw", "of_other"}
+        cursor, asked = tick(cursor)
+        assert asked == set()
+
+        # A source that fails leaves its table as it was, and holds nothing back.
+        SOUND["fails"] = True
+        both = [raw.key, other.key]
+        job.execute_in_process(instance=instance, asset_selection=both, raise_on_error=False)
+        SOUND["fails"] = False
         assert tick(cursor)[1] == {"of_raw", "of_other"}
