@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from ops_platform.automation import SETTLED_TAG
+from ops_platform.errors import OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.expectations import expectations
 from ops_platform.ingest.location import is_copied, source_location
 from ops_platform.ingest.rules import raw_checks
-from ops_platform.ingest.take_in import Intake, take_in
+from ops_platform.ingest.take_in import Intake, has_news, take_in
 from ops_platform.ingest.typed_read import rules
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -60,29 +61,41 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
         ],
         output_required=True,
     )
-    @told_plainly()
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        lake = Lake.at(settings)
-        location = source_location(settings, contract)
-        if location is None:
-            context.log.info(f"{contract.name} is not connected: its table stays as it is")
-        settled = None if is_copied(settings, contract) else context.run_tags.get(SETTLED_TAG)
-        intake = take_in(
-            lake, contract, location, settings.now(), context.log.info, settled and int(settled)
-        )
-        for entry in intake.changed:
-            if entry.status == "refused" or entry.is_outdated:
-                context.log.warning(f"{entry.status} {entry.path}: {entry.trouble}")
-        return _report(lake, contract, intake, is_connected=location is not None)
+    ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        with told_plainly():
+            lake = Lake.at(settings)
+            try:
+                yield _landed(context, settings, lake, contract)
+            except OpsError as error:
+                if has_news(lake, contract, None, settings.now()):
+                    # Marts are made of all sources: of one that fails from its first day on, of an
+                    # empty table, as if it were not connected.
+                    take_in(lake, contract, None, settings.now(), context.log.info)
+                    yield _report(lake, contract, Intake([]), f"it fails: {error}")
+                raise
 
     return raw
 
 
-def _report(
-    lake: Lake, contract: Contract, intake: Intake, *, is_connected: bool
+def _landed(
+    context: dg.AssetExecutionContext, settings: Settings, lake: Lake, contract: Contract
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    location = source_location(settings, contract)
+    if location is None:
+        context.log.info(f"{contract.name} is not connected: its table stays as it is")
+    settled = None if is_copied(settings, contract) else context.run_tags.get(SETTLED_TAG)
+    intake = take_in(
+        lake, contract, location, settings.now(), context.log.info, settled and int(settled)
+    )
+    for entry in intake.changed:
+        if entry.status == "refused" or entry.is_outdated:
+            context.log.warning(f"{entry.status} {entry.path}: {entry.trouble}")
+    return _report(lake, contract, intake, "yes" if location is not None else "not connected")
+
+
+def _report(lake: Lake, contract: Contract, intake: Intake, connected: str) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with connect(lake) as connection:
         entries = ledger.read(connection, contract.name)
         reasons = connection.execute(
@@ -94,7 +107,7 @@ def _report(
     loads = [[_name(e), e.rows_raw, e.rows_quarantined] for e in held if e.number in new]
     return dg.MaterializeResult(
         metadata={
-            "connected": "yes" if is_connected else "not connected",
+            "connected": connected,
             "dagster/row_count": sum(entry.rows_raw for entry in held),
             "rows_quarantined": sum(entry.rows_quarantined for entry in held),
             "deliveries": len(held),

@@ -132,8 +132,9 @@ class Contract:
     def digest(self) -> str:
         """A digest of all that decides what becomes of a record; words of description do not.
 
-        Another key makes other hashes, so it decides too. Its first half is of all but how wide
-        the numbers are, its second half of that.
+        Another key makes other hashes, so it decides too; where it is missing no delivery has been
+        read under this digest. Its first half is of all but how wide the numbers are, its second
+        half of that.
         """
         decides = [
             replace(
@@ -147,7 +148,7 @@ class Contract:
         text = self.format in DELIMITERS
         shape = [self.delimiter, *self.names] if text else [self.format, self.table]
         if self.personal_columns:
-            shape.append(personal.fingerprint(self.require_key()))
+            shape.append(personal.fingerprint(self.key) if self.key else "")
         halves = (
             (*shape, decides, self.event_time, self.keys),
             [column.type for column in self.columns],

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from ops_platform.cli import app
 from ops_platform.errors import ContractError, HashKeyError, OpsError
+from ops_platform.failures import cause_of
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import Contract, customer_key
 from ops_platform.ingest.contract_file import read_contracts
@@ -27,6 +28,7 @@ from ops_platform.ingest.keyed_hash import hashed_sql, key_in_session
 from ops_platform.ingest.personal import fingerprint, hashed
 from ops_platform.ingest.pii import Found, read_sample, scan
 from ops_platform.ingest.rows import UnreadableError, _failing
+from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.ingest.take_in import has_news, take_in
 from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect
@@ -221,6 +223,32 @@ def test_without_the_key_nothing_is_taken_in(tmp_path):
     with pytest.raises(HashKeyError, match=r"members: email, born is personal data.*OPS_HASH_KEY"):
         club.take_in()
     assert not club.lake.exists
+
+
+def test_a_source_without_its_key_fails_and_says_so_and_has_an_empty_table(tmp_path):
+    club = Club(tmp_path, key=None)
+    (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
+    graph = dg.Definitions(
+        assets=[raw_asset(club.contract)],
+        resources={"settings": club.settings.model_copy(update={"settle_seconds": 0})},
+        jobs=[dg.define_asset_job("all_of_it")],
+        executor=dg.in_process_executor,
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        with dg.build_sensor_context(
+            instance=instance, resources={"settings": graph.resources["settings"]}
+        ) as context:
+            (asked,) = landing_sensor([club.contract]).evaluate_tick(context).run_requests
+        assert asked.asset_selection == [dg.AssetKey(["raw", "members"])]
+        done = graph.resolve_job_def("all_of_it").execute_in_process(
+            instance=instance, raise_on_error=False
+        )
+        made = instance.get_latest_materialization_event(dg.AssetKey(["raw", "members"]))
+    (failure,) = done.get_step_failure_events()
+    assert "OPS_HASH_KEY is not set" in cause_of(failure.step_failure_data)
+    assert "OPS_HASH_KEY is not set" in made.asset_materialization.metadata["connected"].value
+    assert club.query("FROM raw.members") == []
+    assert club.query("FROM ledger.deliveries") == []
 
 
 def test_another_key_makes_every_delivery_new(tmp_path):
