@@ -22,7 +22,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """FAILED once its process has ended; RUNNING while it lives, or can't be seen from here."""
         process = self._process(run)
-        if process is None or not process.is_of_this_host or process.lives:
+        if process is None or not process.is_seen_from_here or process.lives:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"its process ({process.pid} of {process.host}) is gone"

@@ -1,4 +1,4 @@
-"""Which process executes a run: host, pid and start, for a pid alone is used again and again."""
+"""Which process executes a run: host, namespace, pid and start, for a pid alone is used again."""
 
 import os
 import socket
@@ -6,29 +6,48 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+# The pid namespace of a machine itself (PROC_PID_INIT_INO of Linux).
+MACHINE = "pid:[4026531836]"
+
 
 @dataclass(frozen=True)
 class RunProcess:
-    """A process of a host; `started` is the system's own text, only ever compared."""
+    """A process; `namespace` and `started` are the system's own texts, only ever compared."""
 
     host: str
+    namespace: str
     pid: int
     started: str
 
     @property
-    def is_of_this_host(self) -> bool:
-        """Whether it can be looked at from here."""
-        return self.host == socket.gethostname()
+    def is_seen_from_here(self) -> bool:
+        """Whether its pid means here what it means there."""
+        return (self.host, self.namespace) == (socket.gethostname(), namespace())
 
     @property
     def lives(self) -> bool:
-        """Whether it runs on this host; one that only waits to be collected does not."""
+        """Whether it runs, as seen from here; one that only waits to be collected does not."""
         return started_at(self.pid) == self.started
 
 
 def this_process() -> RunProcess:
     """The process that asks."""
-    return RunProcess(socket.gethostname(), os.getpid(), started_at(os.getpid()) or "")
+    pid = os.getpid()
+    return RunProcess(socket.gethostname(), namespace(), pid, started_at(pid) or "")
+
+
+def namespace() -> str:
+    """The container in which pids are counted, whose hostname others may have; else empty.
+
+    Of a machine it is the same after it was started anew: what ran there then is gone.
+    """
+    try:
+        own = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+    # Another machine may give another container the same number.
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return "" if own == MACHINE else f"{own} {boot.read_text().strip()}"
 
 
 def started_at(pid: int) -> str | None:

@@ -1,6 +1,8 @@
-"""Whether a run lives is told by its process: host, pid and start."""
+"""Whether a run lives is told by its process: host, container, pid and start."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -12,7 +14,7 @@ from dagster._core.launcher import WorkerStatus
 
 from ops_platform.run_executor import PROCESS
 from ops_platform.run_launcher import WatchedRunLauncher
-from ops_platform.run_process import RunProcess, by_ps, started_at, this_process
+from ops_platform.run_process import RunProcess, by_ps, namespace, started_at, this_process
 
 
 @pytest.mark.parametrize("look", [started_at, by_ps])
@@ -58,5 +60,23 @@ def test_a_pid_that_another_process_has_now_is_no_sign_of_life(health):
 
 
 def test_a_run_of_another_host_or_of_an_unknown_process_is_not_judged(health):
-    assert health(RunProcess("elsewhere", 1, "1")).status == WorkerStatus.RUNNING
+    gone = replace(this_process(), started="1")
+    assert health(replace(gone, host="elsewhere")).status == WorkerStatus.RUNNING
     assert health(None).status == WorkerStatus.RUNNING
+
+
+def test_a_run_of_another_container_with_the_same_hostname_is_not_judged(health):
+    tell = (
+        "import dataclasses, json; from ops_platform.run_process import this_process; "
+        "print(json.dumps(dataclasses.asdict(this_process())))"
+    )
+    contain = [shutil.which("unshare") or "unshare", "-Urpf", "--mount-proc"]
+    try:
+        told = subprocess.check_output([*contain, sys.executable, "-c", tell], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no pid namespace can be made here")
+    process = RunProcess(**json.loads(told))
+
+    assert process.host == this_process().host
+    assert health(process).status == WorkerStatus.RUNNING
+    assert health(replace(process, namespace=namespace())).status == WorkerStatus.FAILED
