@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ops_platform.lake.faults import accept, faults
+from ops_platform.lake.acceptance import accept
+from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.prompt import Json, console, print_json, working
 
@@ -42,7 +43,7 @@ def data_accept(
 ) -> None:
     """Say that a day's data is right as it is, or that it was a day without trade."""
     with working("writing it down") as settings:
-        accept(
+        accepted = accept(
             Lake.at(settings),
             source,
             day.date(),
@@ -50,7 +51,8 @@ def data_accept(
             why=why,
             now=settings.now(),
         )
-    console.print(f"{source} {day:%Y-%m-%d} is accepted")
+    told = f"{source} {day:%Y-%m-%d} is accepted: {', '.join(accepted)}"
+    console.print(escape(told), soft_wrap=True)
 
 
 def _who() -> str:

@@ -119,7 +119,8 @@ def _judged(
     if error is None or len(recent) < RECENT_MIN:
         return judged
     surprise = error - _middle(recent)
-    residual = min(_explained(day, error, surprise, series, history.accepted), key=abs)
+    right = [known for known, *of in history.accepted if of == [measure, column]]
+    residual = min(_explained(day, error, surprise, series, right), key=abs)
     expected = _unscaled(measure, here - residual)
     judged = replace(judged, expected=expected, surprise=surprise, residual=residual)
     before = series.between(day - timedelta(RESIDUAL_DAYS), day)
@@ -138,7 +139,7 @@ def _errors(judged: Iterable[Judgement]) -> list[float]:
 
 
 def _explained(
-    day: date, error: float, surprise: float, series: Series, accepted: frozenset[date]
+    day: date, error: float, surprise: float, series: Series, accepted: Sequence[date]
 ) -> Iterator[float]:
     """What is left by each of the things that may explain the day."""
     yield surprise
@@ -147,8 +148,8 @@ def _explained(
     season = [one.surprise for one in a_year_ago if one.surprise is not None]
     if len(season) >= SEASON_MIN:
         yield surprise - median(season)
-    known = (day - timedelta(back) for back in range(1, REFERENCE_DAYS + 1))
-    right = _errors(series.judged[one] for one in known if one in accepted & series.judged.keys())
+    last = [one for one in accepted if day - timedelta(REFERENCE_DAYS) <= one < day]
+    right = _errors(series.judged[one] for one in last if one in series.judged)
     if right:
         yield error - median(right)
 
@@ -224,7 +225,7 @@ def is_missing(day: date, history: History) -> bool:
     weekday of the year, where somebody has accepted it, or where so few rows are usual that there
     may as well be none.
     """
-    if day in history.accepted or not history.traded:
+    if (day, "missing", "") in history.accepted or not history.traded:
         return False
     traded, first = set(history.traded), history.traded[0]
     weekdays = [day - timedelta(7 * week) for week in range(1, WEEKS + 1)]

@@ -3,20 +3,19 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import duckdb
 import pandas as pd
 
-from ops_platform.errors import LakeError
 from ops_platform.lake.check import LEDGER, tables
 from ops_platform.lake.connect import connect
-from ops_platform.lake.history import REFERENCE_DAYS, History, Judgement
+from ops_platform.lake.history import REFERENCE_DAYS, History, Judgement, Measure
 from ops_platform.lake.location import Lake
 from ops_platform.lake.profile import SHAPE, Profile, read_profiles
-from ops_platform.lake.write import write
 
-PROFILES, JUDGEMENTS, ACCEPTED = "monitor.profiles", "monitor.judgements", "monitor.accepted"
+PROFILES, JUDGEMENTS = "monitor.profiles", "monitor.judgements"
+ACCEPTED = "monitor.acceptances"
 # A column of every raw table: the SHA-256 of the delivery that brought the row.
 DELIVERY = "_delivery"
 
@@ -29,8 +28,19 @@ _SHAPES = {
     # `recipe` is the digest of the contract that the rows were made by.
     PROFILES: f"{_KEY}, recipe VARCHAR, {SHAPE}",
     JUDGEMENTS: f"{_KEY}, {_JUDGED}",
-    ACCEPTED: f"{_KEY}, who VARCHAR, why VARCHAR, accepted_at TIMESTAMP",
+    # `content` is what was seen, see `CONTENTS`.
+    ACCEPTED: f'{_KEY}, measure VARCHAR, "column" VARCHAR, content VARCHAR, who VARCHAR, '
+    "why VARCHAR, accepted_at TIMESTAMP",
 }
+# What a day holds: of a column a digest of its profile, of the day, as column '', its rows. Sums of
+# numbers are left out: they depend on their order.
+CONTENTS = f"""
+SELECT source, period, CASE "column" WHEN '{DELIVERY}' THEN '' ELSE "column" END AS "column",
+    CASE "column" WHEN '{DELIVERY}' THEN rows::VARCHAR
+    ELSE md5((rows, nulls, "distinct", least, greatest, parts, sketch)::VARCHAR) END AS content
+FROM {PROFILES}
+"""
+NO_ROWS = "0"
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def write_profiles(
     query: str,
 ) -> None:
     """Replace the profiles of these days by what `query` finds of them (in a write)."""
-    _forget(connection, PROFILES, source, days)
+    forget(connection, PROFILES, source, days)
     connection.execute(
         f"INSERT INTO {PROFILES} BY NAME SELECT ? AS source, ? AS recipe, * FROM ({query})",
         [source, recipe],
@@ -103,7 +113,7 @@ def write_judgements(
     connection: duckdb.DuckDBPyConnection, source: str, judged: Mapping[date, list[Judgement]]
 ) -> None:
     """Replace the judgements of these days (in a write)."""
-    _forget(connection, JUDGEMENTS, source, judged)
+    forget(connection, JUDGEMENTS, source, judged)
     rows = [
         {"source": source, "period": day, **dataclasses.asdict(one)}
         for day, all_of_it in judged.items()
@@ -115,9 +125,10 @@ def write_judgements(
         connection.unregister("appended")
 
 
-def _forget(
+def forget(
     connection: duckdb.DuckDBPyConnection, table: str, source: str, days: Iterable[date | None]
 ) -> None:
+    """Delete what a table holds of these days (in a write)."""
     connection.execute(
         f"DELETE FROM {table} WHERE source = ? AND (list_contains(?::DATE[], period) "
         "OR (period IS NULL AND ?))",
@@ -178,14 +189,22 @@ def profiles_of(
     )
 
 
-def _accepted(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date, str]:
+def _accepted(
+    connection: duckdb.DuckDBPyConnection, source: str
+) -> dict[tuple[date, Measure, str], str]:
+    """What was accepted of days that still hold what was seen then: by whom, when and why."""
+    if ACCEPTED not in tables(connection):
+        return {}
     rows = connection.execute(
-        f"SELECT period, who, accepted_at, why FROM {ACCEPTED} WHERE source = ? ORDER BY 3",
+        f"""SELECT a.period, a.measure, a."column", who, accepted_at, why FROM {ACCEPTED} AS a
+        LEFT JOIN ({CONTENTS}) AS c
+            ON c.source = a.source AND c.period = a.period AND c."column" = a."column"
+        WHERE a.source = ? AND a.content = coalesce(c.content, '{NO_ROWS}')""",
         [source],
     ).fetchall()
     return {
-        period: f"by {who} at {at:%Y-%m-%d %H:%M}" + (f": {why}" if why else "")
-        for period, who, at, why in rows
+        (period, measure, column): f"by {who} at {at:%Y-%m-%d %H:%M}" + (f": {why}" if why else "")
+        for period, measure, column, who, at, why in rows
     }
 
 
@@ -216,31 +235,9 @@ def _faults(connection: duckdb.DuckDBPyConnection, source: str) -> list[Fault]:
             day,
             one,
             tuple(sorted(paths.get(sha, sha) for sha in days.get(day, ("", {}))[1])),
-            accepted.get(day),
+            accepted.get((day, one.measure, one.column)),
         )
         for day, judged in read_judged(connection, source).items()
         for one in judged
         if one.is_anomaly
     ]
-
-
-def accept(lake: Lake, source: str, day: date, *, who: str, why: str, now: datetime) -> None:
-    """Say that a day's data is right as it is, or that nothing was to come on it.
-
-    What was unfit of it is fit, and the days that follow may be like it. Raises LakeError where
-    the source was never judged.
-    """
-
-    def accepting(connection: duckdb.DuckDBPyConnection) -> None:
-        make(connection)
-        if not read_days(connection, source):
-            raise LakeError(
-                f"{source} has no profiles: is it the name of a source? "
-                "Otherwise materialize monitor/profiles first"
-            )
-        _forget(connection, ACCEPTED, source, [day])
-        connection.execute(
-            f"INSERT INTO {ACCEPTED} VALUES (?, ?, ?, ?, ?)", [source, day, who, why, now]
-        )
-
-    write(lake, accepting)

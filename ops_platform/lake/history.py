@@ -28,7 +28,7 @@ class Judgement:
     expected : what it was to be, None before enough days are known.
     error : departure from the same weekdays, on the measure's own scale.
     surprise : what of it the last days do not explain.
-    residual : what of that neither last year's season nor an accepted day explains.
+    residual : what of that neither last year's season nor an accepted anomaly explains.
     chance : of a residual as far out on its side; None before enough are known.
     verdict : `unfit` is a fault of the data, `warning` is to be looked at.
     """
@@ -91,14 +91,14 @@ class History:
     series : by measure and column.
     profiles : by day, by column; those of REFERENCE_DAYS are used.
     traded : days with rows.
-    accepted : days whose anomalies somebody has said are right.
+    accepted : day, measure and column of the anomalies that somebody has said are right.
     unfit : by day, the columns whose distribution is not to be learned from.
     """
 
     series: dict[tuple[Measure, str], Series] = field(default_factory=dict)
     profiles: dict[date, Mapping[str, Profile]] = field(default_factory=dict)
     traded: list[date] = field(default_factory=list)
-    accepted: frozenset[date] = frozenset()
+    accepted: frozenset[tuple[date, Measure, str]] = frozenset()
     unfit: dict[date, set[str]] = field(default_factory=dict)
 
     def add(self, day: date, profiles: Mapping[str, Profile], judged: Iterable[Judgement]) -> None:
@@ -106,7 +106,7 @@ class History:
         insort(self.traded, day)
         self.profiles[day] = profiles
         for one in judged:
-            if one.verdict != "unfit" or day in self.accepted:
+            if one.verdict != "unfit" or (day, one.measure, one.column) in self.accepted:
                 self.series.setdefault((one.measure, one.column), Series()).add(day, one)
             elif one.measure == "distribution":
                 self.unfit.setdefault(day, set()).add(one.column)

@@ -8,8 +8,8 @@ import pytest
 from ops_platform.errors import LakeError, UnfitError
 from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake import faults
+from ops_platform.lake.acceptance import accept
 from ops_platform.lake.connect import connect
-from ops_platform.lake.faults import accept
 from ops_platform.lake.location import Lake
 from ops_platform.models.training import require_fit
 from tests.ingest.conftest import Shop, order
@@ -19,7 +19,7 @@ START, LEARNED = date(2023, 1, 2), 112
 NEXT = START + timedelta(LEARNED)
 
 
-def lines(a_row, day: date, times: int = 1, rows: int = 60) -> list[list[str]]:
+def lines(a_row, day: date, times: int = 1, rows: int = 60, guests: int = 0) -> list[list[str]]:
     rng = np.random.default_rng(day.toordinal())
     return [
         a_row(
@@ -27,6 +27,7 @@ def lines(a_row, day: date, times: int = 1, rows: int = 60) -> list[list[str]]:
             InvoiceNo=str(500000 + n // 4),
             InvoiceDate=f"{day} {8 + n % 10:02}:15:00",
             UnitPrice=f"{times * price:.2f}",
+            CustomerID="" if n < guests else "17.0",
         )
         for n, price in enumerate(rng.choice([0.85, 1.25, 2.95, 4.95], rows))
     ]
@@ -84,6 +85,14 @@ def test_what_is_accepted_is_fit_and_so_is_the_next_day_like_it(judged):
     require_fit(judged.lake, ["orders"])
 
 
+def test_what_is_accepted_is_what_was_seen_and_not_what_is_delivered_later(judged):
+    tuesday = NEXT + timedelta(1)
+    for times, unfit in ((10000, {tuesday}), (100, set())):
+        judged.deliver("tuesday.csv", *lines(order, tuesday, times=times))
+        step(judged)
+        assert {one.day for one in faults.faults(judged.lake) if one.is_open} == unfit
+
+
 def test_late_rows_are_judged_with_their_day_and_a_day_that_is_not_over_waits(judged):
     late, thursday = NEXT - timedelta(28), NEXT + timedelta(3)
     judged.now = datetime.combine(thursday, datetime.min.time()) + timedelta(hours=20)
@@ -106,6 +115,14 @@ def test_a_working_day_without_rows_is_told_and_trained_on(judged):
     told = [one.told for one in faults.faults(judged.lake) if one.accepted is None]
     assert told == [f"orders {friday}: no rows on a working day"]
     require_fit(judged.lake, ["orders"])
+
+    accept(judged.lake, "orders", friday, who="ann", why="a holiday", now=judged.now)
+    assert all(one.accepted for one in faults.faults(judged.lake))
+
+
+def test_a_day_of_which_nothing_was_told_has_nothing_to_accept(judged):
+    with pytest.raises(LakeError, match="nothing of orders 2023-04-24 is told to be unlike"):
+        accept(judged.lake, "orders", NEXT, who="ann", why="", now=judged.now)
 
 
 def test_nothing_can_be_accepted_of_a_source_that_was_never_judged(judged):

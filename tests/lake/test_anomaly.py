@@ -101,7 +101,7 @@ def test_nothing_is_said_before_enough_days_are_known():
 def test_a_fault_is_not_learned_from_unless_it_is_accepted(shop):
     history, day, _ = shop
     rng, wrong = np.random.default_rng(4), {}
-    for accepted in (frozenset(), frozenset({day})):
+    for accepted in (frozenset(), frozenset({(day, "distribution", "price")})):
         after = History(
             dict(history.series), dict(history.profiles), list(history.traded), accepted, {}
         )
