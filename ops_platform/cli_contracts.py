@@ -8,12 +8,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.errors import ContractError, SourceError
+from ops_platform.errors import ContractError
 from ops_platform.prompt import Json, console, errors, plain_errors, print_json, working
-from ops_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from ops_platform.ingest.contract import Contract
     from ops_platform.ingest.contract_diff import Diff
 
 quarantine_app = typer.Typer(
@@ -99,12 +97,13 @@ def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = 
 
     Exit code 1 when a delivery is gone, has changed, or is refused now.
     """
+    from ops_platform.ingest.contract_file import read_contract_of
     from ops_platform.ingest.location import source_location
     from ops_platform.ingest.retry import retry
     from ops_platform.lake.location import Lake
 
     with working("reading deliveries again") as settings:
-        contract = _contract(settings, source)
+        contract = read_contract_of(source, settings.contracts, settings.hash_key)
         retried = retry(
             Lake.at(settings),
             contract,
@@ -121,18 +120,6 @@ def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = 
             console.print(f"{escape(f'{one.path}: {told}')}", soft_wrap=True, highlight=False)
         console.print(_told(retried))
     raise typer.Exit(1 if any(one.problem for one in retried) else 0)
-
-
-def _contract(settings: Settings, source: str) -> "Contract":
-    from ops_platform.ingest.contract_file import read_contracts
-
-    contracts = {
-        contract.name: contract
-        for contract in read_contracts(settings.contracts, settings.hash_key)
-    }
-    if source not in contracts:
-        raise SourceError(f"there is no contract {source!r}: there is {', '.join(contracts)}")
-    return contracts[source]
 
 
 def _told(retried: list[Any]) -> str:

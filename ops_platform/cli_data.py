@@ -41,18 +41,24 @@ def data_accept(
     day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="YYYY-MM-DD.")],
     why: Annotated[str, typer.Option(help="Kept beside it.")] = "",
 ) -> None:
-    """Say that a day's data is right as it is, or that it was a day without trade."""
-    with working("writing it down") as settings:
-        accepted = accept(
-            Lake.at(settings),
-            source,
-            day.date(),
-            who=_who(),
-            why=why,
-            now=settings.now(),
-        )
-    told = f"{source} {day:%Y-%m-%d} is accepted: {', '.join(accepted)}"
-    console.print(escape(told), soft_wrap=True)
+    """Say that a day's data is right as it is, or that it was a day without trade.
+
+    Unfit days after it are judged anew, for they may be like it.
+    """
+    from ops_platform.ingest.contract_file import read_contract_of
+    from ops_platform.ingest.profiles import judge_source
+
+    with working("writing it down, and judging the days after it anew") as settings:
+        lake, now = Lake.at(settings), settings.now()
+        contract = read_contract_of(source, settings.contracts, settings.hash_key)
+        accepted = accept(lake, source, day.date(), who=_who(), why=why, now=now)
+        judge_source(lake, contract, now)
+        unfit = [one for one in faults(lake) if one.source == source and one.is_open]
+    console.print(
+        escape(f"{source} {day:%Y-%m-%d} is accepted: {', '.join(accepted)}"), soft_wrap=True
+    )
+    for fault in unfit:
+        console.print(f"[red]{escape(f'still unfit: {fault.told}')}[/]", soft_wrap=True)
 
 
 def _who() -> str:

@@ -10,7 +10,7 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 from pydantic import SecretStr
 
-from ops_platform.errors import ContractError
+from ops_platform.errors import ContractError, SourceError
 from ops_platform.ingest.column_faults import DEFAULT_TYPES
 from ops_platform.ingest.contract import Column, Contract, Reference
 from ops_platform.ingest.contract_faults import (
@@ -52,6 +52,14 @@ def read_contracts(folder: Path, key: SecretStr | None = None) -> list[Contract]
     if faults:
         raise ContractError("\n".join(faults))
     return [replace(_plain(one.document), key=key) for one in read]
+
+
+def read_contract_of(source: str, folder: Path, key: SecretStr | None) -> Contract:
+    """A source's contract, read with all others; raises SourceError where there is none."""
+    contracts = {contract.name: contract for contract in read_contracts(folder, key)}
+    if source not in contracts:
+        raise SourceError(f"there is no contract {source!r}: there is {', '.join(contracts)}")
+    return contracts[source]
 
 
 def read_contract(path: Path) -> Contract:

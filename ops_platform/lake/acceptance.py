@@ -13,8 +13,9 @@ from ops_platform.lake.write import write
 def accept(lake: Lake, source: str, day: date, *, who: str, why: str, now: datetime) -> list[str]:
     """Say that what was told of a day is right, or that nothing was to come on it.
 
-    It counts as long as the day holds the same. Returns what was accepted, in words. Raises
-    LakeError where the source was never judged, or nothing was told of a day with rows.
+    It counts as long as the day holds the same. Later days that are unfit lose their judgement:
+    they are to be judged anew, for they may be like this one. Returns what was accepted, in words.
+    Raises LakeError where the source was never judged, or nothing was told of a day with rows.
     """
 
     def accepting(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -54,6 +55,12 @@ def accept(lake: Lake, source: str, day: date, *, who: str, why: str, now: datet
                     "now": now,
                 },
             )
+        unfit = [
+            later
+            for later, all_of_it in judged.items()
+            if later > day and any(one.verdict == "unfit" for one in all_of_it)
+        ]
+        faults.forget(connection, faults.JUDGEMENTS, source, unfit)
         return list(seen.values())
 
     return write(lake, accepting)

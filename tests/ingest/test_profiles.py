@@ -4,7 +4,9 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from ops_platform.cli_data import data_app
 from ops_platform.errors import LakeError, UnfitError
 from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake import faults
@@ -118,6 +120,27 @@ def test_a_working_day_without_rows_is_told_and_trained_on(judged):
 
     accept(judged.lake, "orders", friday, who="ann", why="a holiday", now=judged.now)
     assert all(one.accepted for one in faults.faults(judged.lake))
+
+
+def test_the_days_after_the_accepted_one_are_judged_anew_by_the_level_that_is_right_now(judged):
+    days = [NEXT + timedelta(n) for n in range(7, 21) if (NEXT + timedelta(n)).weekday() != 5]
+    first, *_, other = days
+    guests = {day: 36 if day == other else 12 for day in days}
+    judged.deliver("guests.csv", *(r for d in days for r in lines(order, d, guests=guests[d])))
+    step(judged)
+    unfit = {one.day for one in faults.faults(judged.lake) if one.is_open}
+    assert unfit == set(days)
+
+    done = CliRunner().invoke(
+        data_app,
+        ["accept", "orders", str(first), "--why", "guests may buy"],
+        env={"OPS_HOME": str(judged.folder.parent)},
+    )
+    _, accepted, *still = done.output.splitlines()
+    assert accepted.startswith(f"orders {first} is accepted: ")
+    assert "nulls of customer_id 0.200 where 0.000 was expected" in accepted
+    assert [one[:56] for one in still] == [f"still unfit: orders {other}: nulls of customer_id 0.6"]
+    assert {one.day for one in faults.faults(judged.lake) if one.is_open} == {other}
 
 
 def test_a_day_of_which_nothing_was_told_has_nothing_to_accept(judged):
