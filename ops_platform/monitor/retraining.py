@@ -22,10 +22,12 @@ class Cause:
 class Attempt:
     """A run for a cause: None in `ended` while it runs, in `decision` where it came to none.
 
-    `as_of` is the newest day that it could use; `ended` is on the system's clock.
+    `as_of` is the newest day that it could use, `unfit` the digest of what was unfit when it was
+    asked for; `ended` is on the system's clock.
     """
 
     as_of: date
+    unfit: str
     ended: datetime | None
     decision: str | None
 
@@ -50,22 +52,24 @@ def next_attempt(
     rules: Rules,
     *,
     as_of: date,
+    unfit: str,
     champion_as_of: date | None,
     system_time: datetime,
 ) -> tuple[int | None, str]:
     """The number of the attempt to start now, or None and why not.
 
-    A failed attempt is tried again with a back-off that doubles, until newer days begin it anew;
-    one that was too early to judge leaves the cause open until they make the window long enough.
+    A failed attempt is tried again with a back-off that doubles, until newer days, or unfit data
+    that is accepted or corrected, begin it anew; one that was too early to judge leaves the cause
+    open until newer days make the window long enough.
 
     Parameters
     ----------
     attempts : so far, in their order.
     as_of : newest day of the published features.
+    unfit : digest of what of the data is unfit now.
     champion_as_of : newest day that the champion learned from, None without one.
     system_time : for the back-off, which is of this machine and not of the shop.
     """
-    number = len(attempts) + 1
     if attempts and attempts[-1].ended is None:
         return None, f"{cause.text}: a run for it is under way"
     if attempts and attempts[-1].decision == TOO_EARLY and as_of <= attempts[-1].as_of:
@@ -77,21 +81,21 @@ def next_attempt(
         needed = max(rules.cooldown_days, rules.shortest_days)
         if age < needed:
             return None, f"{cause.text}: the champion is {age} days old, {needed} are needed"
-    return _after_failures(cause, attempts, rules, number, as_of, system_time)
+    return _after_failures(cause, attempts, rules, as_of, unfit, system_time)
 
 
 def _after_failures(
     cause: Cause,
     attempts: Sequence[Attempt],
     rules: Rules,
-    number: int,
     as_of: date,
+    unfit: str,
     system_time: datetime,
 ) -> tuple[int | None, str]:
     failures = 0
     for attempt in reversed(attempts):
-        if attempt.decision is not None or attempt.as_of < as_of:
-            # With newer days it is worth trying again.
+        if attempt.decision is not None or attempt.as_of < as_of or attempt.unfit != unfit:
+            # With newer days, or data that is no longer unfit, it is worth trying again.
             break
         failures += 1
     if failures >= MOST_FAILURES:
@@ -102,4 +106,4 @@ def _after_failures(
         again = ended + timedelta(seconds=rules.retry_seconds * 2 ** (failures - 1))
         if system_time < again:
             return None, f"{cause.text}: failed, tried again at {again:%H:%M:%S}"
-    return number, cause.text
+    return len(attempts) + 1, cause.text

@@ -12,7 +12,7 @@ from ops_platform.models.registry import Registry
 from ops_platform.monitor.assets import CHECK
 from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.retraining import Cause, is_due
-from ops_platform.monitor.sensors import retraining_request
+from ops_platform.monitor.sensors import retraining_request, unfit_now
 from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
 
@@ -70,7 +70,8 @@ def weekly_schedule(models: list[str]) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        day = published_day(Lake.at(settings))
+        lake = Lake.at(settings)
+        day = published_day(lake)
         if day is None:
             return dg.SkipReason("no features are published yet")
         week = f"{context.scheduled_execution_time:%G-W%V}"
@@ -83,7 +84,7 @@ def weekly_schedule(models: list[str]) -> dg.ScheduleDefinition:
                 age = f"{model} version {champion.version} is {(day - as_of).days} days old"
             if is_due(as_of, day):
                 cause = Cause(f"{model}-{week}", f"weekly retraining: {age}")
-                request = retraining_request(model, cause, 1, day)
+                request = retraining_request(model, cause, 1, day, unfit_now(lake))
                 requests.append(request._replace(tags={**request.tags, **MAX_RETRIES}))
             else:
                 waiting.append(f"{age}, retrained from {SPAN_DAYS} on")

@@ -1,5 +1,6 @@
 """The sensors that watch: one retrains, one tells of failed runs, one of what is missing."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from ops_platform.errors import OpsError
 from ops_platform.failures import cause_of
 from ops_platform.features.build import published_day
 from ops_platform.ingest.contract import Contract
+from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor.alarms import newest_alarm
@@ -23,7 +25,7 @@ from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
 
-CAUSE_ID_TAG, AS_OF_TAG = "ops/cause_id", "ops/as_of"
+CAUSE_ID_TAG, AS_OF_TAG, UNFIT_TAG = "ops/cause_id", "ops/as_of", "ops/unfit"
 
 
 def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
@@ -55,11 +57,13 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
             cause = _cause(Lake.at(settings), model, champion, day)
             if cause is None:
                 continue
+            unfit = unfit_now(Lake.at(settings))
             number, why = next_attempt(
                 cause,
                 list(_attempts(context.instance, model, cause)),
                 Rules(settings.cooldown_days, settings.evaluation_days_min, settings.retry_seconds),
                 as_of=day,
+                unfit=unfit,
                 champion_as_of=date.fromisoformat(champion.tags["as_of"]) if champion else None,
                 system_time=datetime.now(UTC),
             )
@@ -67,7 +71,7 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
                 waiting.append(why)
             else:
                 alert(why, settings.webhook, context.log.warning)
-                requests.append(retraining_request(model, cause, number, day))
+                requests.append(retraining_request(model, cause, number, day, unfit))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else "; ".join(waiting) or "no alarm",
@@ -83,8 +87,19 @@ def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause
     return None if found is None else Cause(found.id, found.headline)
 
 
-def retraining_request(model: str, cause: Cause, number: int, day: date) -> dg.RunRequest:
-    """One attempt to retrain one model for a cause, on what is published up to a day."""
+def unfit_now(lake: Lake) -> str:
+    """A digest of what of the data is unfit for training, which says whether that has changed."""
+    told = "\n".join(fault.told for fault in faults(lake) if fault.is_open)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def retraining_request(
+    model: str, cause: Cause, number: int, day: date, unfit: str
+) -> dg.RunRequest:
+    """One attempt to retrain one model for a cause, on what is published up to a day.
+
+    `unfit` is what `unfit_now` says.
+    """
     return dg.RunRequest(
         # A key is never used again, even after a failure; the same tick twice asks once.
         run_key=f"{cause.id}#{number}",
@@ -94,7 +109,12 @@ def retraining_request(model: str, cause: Cause, number: int, day: date) -> dg.R
             dg.AssetKey(["models", model]),
             RELEASE,
         ],
-        tags={CAUSE_TAG: cause.text, CAUSE_ID_TAG: cause.id, AS_OF_TAG: day.isoformat()},
+        tags={
+            CAUSE_TAG: cause.text,
+            CAUSE_ID_TAG: cause.id,
+            AS_OF_TAG: day.isoformat(),
+            UNFIT_TAG: unfit,
+        },
     )
 
 
@@ -108,6 +128,7 @@ def _attempts(instance: dg.DagsterInstance, model: str, cause: Cause) -> Iterato
         finished = run.is_finished
         yield Attempt(
             as_of=date.fromisoformat(run.tags[AS_OF_TAG]),
+            unfit=run.tags.get(UNFIT_TAG, ""),
             ended=datetime.fromtimestamp(ended or record.update_timestamp.timestamp(), UTC)
             if finished
             else None,

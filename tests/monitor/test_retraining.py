@@ -10,18 +10,24 @@ DAY, NOW = date(2024, 5, 20), datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD = date(2024, 5, 1)
 
 
-def ask(*attempts, as_of=DAY, champion_as_of=OLD, time=NOW, rules=RULES):
+def ask(*attempts, as_of=DAY, unfit="", champion_as_of=OLD, time=NOW, rules=RULES):
     return next_attempt(
-        CAUSE, attempts, rules, as_of=as_of, champion_as_of=champion_as_of, system_time=time
+        CAUSE,
+        attempts,
+        rules,
+        as_of=as_of,
+        unfit=unfit,
+        champion_as_of=champion_as_of,
+        system_time=time,
     )
 
 
 def failed(seconds_ago: float) -> Attempt:
-    return Attempt(DAY, NOW - timedelta(seconds=seconds_ago), None)
+    return Attempt(DAY, "", NOW - timedelta(seconds=seconds_ago), None)
 
 
 def settled(decision: str, as_of: date = DAY) -> Attempt:
-    return Attempt(as_of, NOW, decision)
+    return Attempt(as_of, "", NOW, decision)
 
 
 def test_a_new_cause_asks_for_its_first_attempt():
@@ -42,7 +48,7 @@ def test_a_young_champion_is_left_alone(days, number, rules):
 
 
 def test_an_alarm_waits_while_a_run_for_it_is_under_way():
-    assert ask(Attempt(DAY, None, None)) == (None, "alarm: a run for it is under way")
+    assert ask(Attempt(DAY, "", None, None)) == (None, "alarm: a run for it is under way")
 
 
 @pytest.mark.parametrize("decision", ["better", "no worse and fresher", "worse", "unchanged"])
@@ -77,6 +83,13 @@ def test_it_gives_up_after_failures_in_a_row_and_says_where_to_look():
 
 
 def test_newer_days_begin_the_attempts_anew():
-    old = Attempt(OLD, NOW, None)
+    old = Attempt(OLD, "", NOW, None)
 
     assert ask(*[old] * MOST_FAILURES)[0] == MOST_FAILURES + 1
+
+
+def test_unfit_data_that_is_accepted_or_corrected_begins_the_attempts_anew():
+    attempts = [failed(90000)] * MOST_FAILURES
+
+    assert ask(*attempts)[0] is None
+    assert ask(*attempts, unfit="less")[0] == MOST_FAILURES + 1

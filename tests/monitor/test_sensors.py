@@ -1,6 +1,6 @@
 """The watching sensors, tick by tick, on a real lake, registry and Dagster instance."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -9,8 +9,11 @@ from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING
 from ops_platform.errors import MonitorError
 from ops_platform.failures import told_plainly
-from ops_platform.ingest.contract_file import read_contracts
-from ops_platform.lake import catalog
+from ops_platform.ingest.contract_file import read_contract_of, read_contracts
+from ops_platform.ingest.rows import make_tables
+from ops_platform.lake import catalog, faults
+from ops_platform.lake.acceptance import accept
+from ops_platform.lake.history import Judgement
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write
 from ops_platform.monitor.sensors import (
@@ -136,6 +139,28 @@ def test_a_failed_run_is_tried_again_under_another_key(alarmed: Home, tick, inst
     assert tick(retry_seconds=3600).run_requests == []
     (second,) = tick(retry_seconds=0).run_requests
     assert second.run_key == first.run_key.replace("#1", "#2")
+
+
+def test_unfit_data_that_is_accepted_begins_the_attempts_anew(home: Home, orders, tick, instance):
+    home.publish(orders(0.0), AS_OF)
+    half = Judgement("volume", "", 100.0, 200.0, None, None, None, None, "unfit")
+
+    def judge(connection) -> None:
+        make_tables(connection, read_contract_of("orders", home.settings.contracts, None))
+        faults.make(connection)
+        profile = f"'{faults.DELIVERY}' AS \"column\", 100 AS rows, MAP {{}} AS parts"
+        connection.execute(
+            f"INSERT INTO {faults.PROFILES} BY NAME SELECT 'orders' AS source, ? AS period, {profile}",
+            [AS_OF],
+        )
+        faults.write_judgements(connection, "orders", {AS_OF: [half]})
+
+    write(home.lake, judge)
+    run(instance, tick().run_requests[0], None)
+    assert tick(retry_seconds=3600).run_requests == []
+
+    accept(home.lake, "orders", AS_OF, who="ann", why="", now=datetime(2024, 5, 1))
+    assert len(tick(retry_seconds=3600).run_requests) == 1
 
 
 def test_too_early_is_asked_again_only_when_there_are_newer_days(
