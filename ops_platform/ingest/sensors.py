@@ -54,6 +54,9 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
                 due[contract.name] = state
             if why:
                 waiting.append(why)
+        for why in waiting if due else ():
+            # A tick that asks for a run shows no reason to skip.
+            context.log.info(why)
         return dg.SensorResult(
             run_requests=[_request(due, seen, settled_ns)] if due else [],
             skip_reason=None if due else dg.SkipReason("; ".join(waiting) or "nothing new"),

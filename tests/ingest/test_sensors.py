@@ -1,14 +1,22 @@
 """The landing sensor on real files and a real lake, tick by tick."""
 
 import time
+from dataclasses import replace
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from ops_platform.automation import SETTLED_TAG
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.sensors import landing_sensor, state_tag
 from ops_platform.ingest.take_in import take_in
-from ops_platform.settings import Settings
+from ops_platform.settings import PROJECT, Settings
+
+CUSTOMERS = replace(
+    read_contract(PROJECT / "contracts" / "customers.odcs.yaml"),
+    key=SecretStr("a key of the tests"),
+)
 
 
 @pytest.fixture
@@ -214,3 +222,22 @@ def test_a_folder_that_is_missing_is_said_and_stops_nothing(shop, tick):
 
     assert found.run_requests == []
     assert "there is no folder" in found.skip_message
+
+
+def test_what_another_source_waits_for_is_logged_by_a_tick_that_asks_for_a_run(
+    shop, instance, a_row, caplog
+):
+    shop.deliver("a.csv", a_row(1))
+    settings = Settings(
+        home=shop.lake.home.parent,
+        source={"orders": str(shop.folder), "customers": str(shop.folder / "none.sqlite")},
+        settle_seconds=0,
+    )
+    context = dg.build_sensor_context(instance=instance, resources={"settings": settings})
+    context.log.addHandler(caplog.handler)
+
+    found = landing_sensor([CUSTOMERS, shop.contract]).evaluate_tick(context)
+
+    (request,) = found.run_requests
+    assert request.asset_selection == [dg.AssetKey(["raw", "orders"])]
+    assert "none.sqlite can't be read: there is no such file" in caplog.text
