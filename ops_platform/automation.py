@@ -44,13 +44,13 @@ MAX_RETRIES = {"dagster/max_retries": "2"}
 CAUSE_TAG = "ops/cause"
 # Deliveries that changed after this moment, in ns since 1970, are left for a later run.
 SETTLED_TAG = "ops/settled_ns"
-RETRAINING = "retraining"
+AUTOMATION, RETRAINING = "automation", "retraining"
 
 
 def data_automation() -> dg.AutomationConditionSensorDefinition:
     """The sensor that asks the assets' conditions."""
     return dg.AutomationConditionSensorDefinition(
-        "automation",
+        AUTOMATION,
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_SECONDS,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._core.storage.tags import SENSOR_NAME_TAG, WILL_RETRY_TAG
 
-from ops_platform.automation import CAUSE_TAG, EVERY_SECONDS, RETRAINING
+from ops_platform.automation import AUTOMATION, CAUSE_TAG, EVERY_SECONDS, RETRAINING
 from ops_platform.errors import OpsError
 from ops_platform.failures import cause_of
 from ops_platform.features.build import published_day
@@ -26,6 +26,11 @@ from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
 
 CAUSE_ID_TAG, AS_OF_TAG, UNFIT_TAG = "ops/cause_id", "ops/as_of", "ops/unfit"
+
+NOT_AGAIN = (
+    "nothing asks for it again before a source has news or `nightly` runs: mend it, then "
+    "materialize from the failed step on"
+)
 
 
 def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
@@ -72,6 +77,9 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
             else:
                 alert(why, settings.webhook, context.log.warning)
                 requests.append(retraining_request(model, cause, number, day, unfit))
+        for why in waiting if requests else ():
+            # A tick that asks for a run shows no reason to skip.
+            context.log.info(why)
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else "; ".join(waiting) or "no alarm",
@@ -164,7 +172,11 @@ def failed_run_sensor() -> dg.SensorDefinition:
     ) -> None:
         run = context.dagster_run
         cause = run.tags.get(CAUSE_TAG)
-        again = "; it is tried again" if run.tags.get(WILL_RETRY_TAG) == "true" else ""
+        again = ""
+        if run.tags.get(WILL_RETRY_TAG) == "true":
+            again = "; it is tried again"
+        elif run.tags.get(SENSOR_NAME_TAG) == AUTOMATION:
+            again = f"; {NOT_AGAIN}"
         alert(
             f"run {run.run_id[:8]} of {run.job_name} failed{f' ({cause})' if cause else ''}: "
             f"{_what_failed(context)}{again}",

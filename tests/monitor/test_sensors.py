@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import SENSOR_NAME_TAG
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING
+from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING, data_automation
 from ops_platform.errors import MonitorError
 from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract_file import read_contract_of, read_contracts
@@ -217,6 +218,22 @@ def test_a_failed_run_is_told_with_its_cause(home: Home, instance, webhook, erro
     ]
 
 
+def test_of_a_run_of_the_automation_that_is_given_up_it_is_told_what_asks_again(
+    home: Home, instance, webhook
+):
+    @dg.asset(key=MODEL)
+    def marts() -> None:
+        raise OSError
+
+    tags = {**MAX_RETRIES, SENSOR_NAME_TAG: data_automation().name}
+    for more in ({}, dict.fromkeys(MAX_RETRIES, "0")):
+        alerts_of_failed(home, instance, webhook, [marts], tags | more)
+    retried, given_up = (alert["text"] for alert in webhook[1])
+
+    assert retried.endswith("; it is tried again")
+    assert "nothing asks for it again before a source has news or `nightly` runs" in given_up
+
+
 def test_a_blocking_check_that_fails_is_told_by_its_name(home: Home, instance, webhook):
     @dg.asset(check_specs=[dg.AssetCheckSpec("whole", asset="model", blocking=True)])
     def model() -> dg.MaterializeResult:
@@ -240,7 +257,7 @@ def alerts_of_failed(home: Home, instance, webhook, assets, tags) -> list[str]:
         resources={"settings": Settings(home=home.settings.home, webhook=address)},
     ).for_run_failure()
     failed_run_sensor()(context)
-    assert all(done.run_id[:8] in alert["text"] for alert in got)
+    assert done.run_id[:8] in got[-1]["text"]
     return [alert["text"][alert["text"].index("failed") :] for alert in got]
 
 
