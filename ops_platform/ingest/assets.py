@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import dagster as dg
 
@@ -82,7 +83,9 @@ def raw_asset(contract: Contract) -> dg.AssetsDefinition:
 def _landed(
     context: dg.AssetExecutionContext, settings: Settings, lake: Lake, contract: Contract
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    location = source_location(settings, contract)
+    # Where the sensor asked, it has copied what it saw: a slow source is not waited for here.
+    seen = timedelta(seconds=settings.poll_seconds if SETTLED_TAG in context.run_tags else 0)
+    location = source_location(settings, contract, seen)
     if location is None:
         context.log.info(f"{contract.name} is not connected: its table stays as it is")
     settled = None if is_copied(settings, contract) else context.run_tags.get(SETTLED_TAG)

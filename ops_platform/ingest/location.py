@@ -7,6 +7,8 @@ from glob import escape
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from ops_platform.errors import SourceError
 from ops_platform.ingest import ledger, web
 from ops_platform.ingest.contract import ORDERS, Contract
@@ -74,15 +76,20 @@ def source_location(
     that has been fed otherwise, or a source that has delivered has no folder any more: then a
     setting has been left out.
     """
+    location = delivered_at(settings, contract)
+    if location is not None and is_copied(settings, contract):
+        return landed(settings, contract, location, patience)
+    return None if location is None else Path(location)
+
+
+def delivered_at(settings: Settings, contract: Contract) -> str | None:
+    """As `connected_to`, once the simulated shop has delivered; raises as `source_location`."""
     location = connected_to(settings, contract)
     if location is None:
         _require_none_was_taken(settings, contract)
-        return None
-    if _is_simulated(settings, contract) and not Path(location).exists():
+    elif _is_simulated(settings, contract) and not Path(location).exists():
         _simulate(settings, contract)
-    if is_copied(settings, contract):
-        return _landed(settings, contract, location, patience)
-    return Path(location)
+    return location
 
 
 def _simulate(settings: Settings, contract: Contract) -> None:
@@ -110,21 +117,23 @@ def _require_none_was_taken(settings: Settings, contract: Contract) -> None:
         )
 
 
-def _landed(
-    settings: Settings, contract: Contract, location: str, patience: timedelta
-) -> Path | None:
-    """A glob of the copies of what is at the location now, or was within `patience`."""
+def landed(settings: Settings, contract: Contract, location: str, patience: timedelta) -> Path:
+    """A glob of the copies of what is at the location now, or was within `patience`.
+
+    One process or thread at a time makes them. Raises SourceError when that fails.
+    """
     folder = settings.landed / contract.name
     if contract.format == SQL and Path(location).is_dir():
         location = str(Path(location) / PurePath(contract.location).name)
-    seen, state, now = folder / ".seen", _state(contract, location), settings.now()
-    if not _is_recent(seen, state, now - patience):
-        # Not for others to read: personal data is hashed when it is taken in, not before.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with scratch_folder(folder / ".scratch") as scratch:
-            _copy(contract, location, scratch)
-            _replace(folder, scratch)
-        seen.write_text(f"{state}\n{now.isoformat()}", encoding="utf-8")
+    # Not for others to read: personal data is hashed when it is taken in, not before.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        seen, state = folder / ".seen", _state(contract, location)
+        if not _is_recent(seen, state, settings.now() - patience):
+            with scratch_folder(folder / ".scratch") as scratch:
+                _copy(contract, location, scratch)
+                _replace(folder, scratch)
+            seen.write_text(f"{state}\n{settings.now().isoformat()}", encoding="utf-8")
     return Path(escape(str(folder)), "*")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -11,13 +12,16 @@ import duckdb
 from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
 from ops_platform.errors import OpsError
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.copies import Copies
 from ops_platform.ingest.deliveries import Found, find
-from ops_platform.ingest.location import is_copied, source_location
+from ops_platform.ingest.location import is_copied
 from ops_platform.ingest.take_in import has_news
 from ops_platform.lake.location import Lake
 from ops_platform.settings import Settings
 
 NOT_CONNECTED = "not connected"
+# How long a tick waits for copies, all sources together.
+COPIES_SECONDS = 5.0
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _OPEN = [
     status
@@ -28,6 +32,7 @@ _OPEN = [
 
 def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
     """One sensor for all sources; its cursor holds for each what it has dealt with already."""
+    copies = Copies()
 
     @dg.sensor(
         name="landing",
@@ -43,10 +48,13 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         seen: dict[str, str] = json.loads(context.cursor or "{}")
         settled_ns = time.time_ns() - int(settings.settle_seconds * 1e9)
+        patience = timedelta(seconds=settings.poll_seconds)
+        until = time.monotonic() + COPIES_SECONDS
         due, waiting = dict[str, str](), []
         for contract in contracts:
             try:
-                state, why = _ask(context.instance, settings, contract, seen, settled_ns)
+                location = copies.location(settings, contract, patience, until)
+                state, why = _ask(context.instance, settings, contract, location, seen, settled_ns)
             except (OpsError, OSError, duckdb.Error) as error:
                 # The other sources land all the same.
                 state, why = None, str(error)
@@ -88,6 +96,7 @@ def _ask(
     instance: dg.DagsterInstance,
     settings: Settings,
     contract: Contract,
+    location: Path | None,
     seen: dict[str, str],
     settled_ns: int,
 ) -> tuple[str | None, str]:
@@ -95,8 +104,6 @@ def _ask(
 
     `seen` holds by source the attempt that was last asked for, or the state that is dealt with.
     """
-    patience = timedelta(seconds=settings.poll_seconds)
-    location = source_location(settings, contract, patience)
     # Of a source that is not connected the empty table is made: marts are made of it.
     files = [] if location is None else find(contract, location)
     until = None if is_copied(settings, contract) else settled_ns

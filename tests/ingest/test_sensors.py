@@ -1,13 +1,16 @@
 """The landing sensor on real files and a real lake, tick by tick."""
 
+import socket
 import time
 from dataclasses import replace
+from itertools import islice
 
 import dagster as dg
 import pytest
 from pydantic import SecretStr
 
 from ops_platform.automation import SETTLED_TAG
+from ops_platform.ingest import sensors
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.sensors import landing_sensor, state_tag
 from ops_platform.ingest.take_in import take_in
@@ -241,3 +244,32 @@ def test_what_another_source_waits_for_is_logged_by_a_tick_that_asks_for_a_run(
     (request,) = found.run_requests
     assert request.asset_selection == [dg.AssetKey(["raw", "orders"])]
     assert "none.sqlite can't be read: there is no such file" in caplog.text
+
+
+def test_a_server_that_hangs_holds_up_its_own_source_only(shop, instance, a_row, monkeypatch):
+    monkeypatch.setattr(sensors, "COPIES_SECONDS", 0.2)
+    shop.deliver("a.csv", a_row(1))
+    sensor = landing_sensor([CUSTOMERS, shop.contract])
+
+    def tick(cursor):
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"settings": settings}
+        )
+        return sensor.evaluate_tick(context)
+
+    # It takes connections, and says nothing.
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        address = f"postgresql://me@127.0.0.1:{hanging.getsockname()[1]}/shop"
+        settings = Settings(
+            home=shop.lake.home.parent,
+            source={"orders": str(shop.folder), "customers": address},
+            settle_seconds=0,
+        )
+        first = tick(None)
+        take_in(shop.lake, shop.contract, shop.folder, shop.now)
+        second = tick(first.cursor)
+
+    assert len(first.run_requests) == 1
+    assert second.skip_message == "customers: its copy is still being made, the others go on"
+    told = (tick(first.cursor).skip_message for _ in iter(int, 1))
+    assert any("customers: the Postgres database" in one for one in islice(told, 100))
