@@ -11,10 +11,8 @@ from ops_platform.errors import SourceError
 from ops_platform.ingest import json_lines, parquet, records
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.contract_faults import PARQUET, SQL
-from ops_platform.ingest.opened import COMPRESSED, is_compressed, open_bytes, open_text
-from ops_platform.ingest.records import PlainForm, Record, why_refused
-
-CHUNK = 1 << 20
+from ops_platform.ingest.opened import COMPRESSED, is_compressed, open_text
+from ops_platform.ingest.records import PlainForm, Record, blocks, why_refused
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,13 @@ def _look_at_text(contract: Contract, path: Path) -> Content:
     digest, offset, fault = hashlib.sha256(), 0, None
     header = _header(contract, path)
     plain = PlainForm(max(len(header), 1), contract.delimiter)
-    with open_bytes(path) as file:
-        while block := file.read(CHUNK) + file.readline():
-            digest.update(block)
-            if fault is None:
-                fault = _undecodable(block, offset)
-            if not contract.is_json:
-                plain.look(block)
-            offset += len(block)
+    for block in blocks(path):
+        digest.update(block)
+        if fault is None:
+            fault = _undecodable(block, offset)
+        if not contract.is_json:
+            plain.look(block)
+        offset += len(block)
     if contract.is_json:
         return _look_at_lines(contract, path, digest.hexdigest(), offset, fault)
     fault = fault or _unusable(contract, header, offset)
@@ -170,6 +167,8 @@ def _header(contract: Contract, path: Path) -> tuple[str, ...]:
 
 def _undecodable(block: bytes, offset: int) -> str | None:
     # A block ends where a line does, so no character is cut.
+    if block.isascii():
+        return None
     try:
         block.decode("utf-8")
     except UnicodeDecodeError as error:
