@@ -153,13 +153,15 @@ def find_plain(
     seen = 0
     for block in blocks(path):
         block = block if seen else block.removeprefix(codecs.BOM_UTF8)
-        lines = block.split(b"\n")
+        feeds = np.flatnonzero(np.frombuffer(block, np.uint8) == _FEED)
+        edges = np.concatenate(([-1], feeds, [len(block)]))
         bare = block.replace(b"\r", b"").replace(b'"', b"")
         for number in compress(count(), map(texts.__contains__, bare.split(b"\n"))):
-            fields = next(csv.reader([lines[number].decode()], delimiter=delimiter), [])
+            line = block[edges[number] + 1 : edges[number + 1]].decode()
+            fields = next(csv.reader([line], delimiter=delimiter), [])
             if tuple(fields) in wanted and (seen or number or not is_headed):
                 yield Record(seen + number + 1, 1, fields, ())
-        seen += len(lines) - 1
+        seen += len(feeds)
 
 
 def _faults(text: str, fields: list[str], header: Sequence[str], delimiter: str) -> tuple[str, ...]:
