@@ -6,8 +6,10 @@ from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import BlockedError
 from ops_platform.failures import told_plainly
 from ops_platform.features.build import build, newest_day, stamps_of, validate
+from ops_platform.features.remarks import remarks
 from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
+from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -44,6 +46,7 @@ def feature_asset(view: FeatureView) -> dg.AssetsDefinition:
         metadata={
             "dagster/column_schema": _column_schema(view),
             "dagster/table_name": f"lake.{view.table}",
+            "ttl_days": view.ttl.days,
         },
     )
     @told_plainly()
@@ -98,12 +101,14 @@ def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
         lake = Lake.at(settings)
         with connect(lake, snapshot=catalog.head(lake)) as connection:
             found = validate(connection, view)
+            said = remarks(connection, view.table, view.features_named)
         cases = found.failures.head(20)
         return dg.AssetCheckResult(
             passed=found.failures.empty,
             metadata={
                 "rows": found.rows,
                 "failures": len(found.failures),
+                "remarks": list(said),
                 "failure_cases": dg.MetadataValue.md(f"```\n{cases.to_string(index=False)}\n```"),
             },
         )
@@ -160,6 +165,10 @@ def _require_publishable(
         )
     with connect(lake, snapshot=snapshot) as connection:
         require(connection, [check for check in beside if check.table in changed])
+        there = tables(connection)
+        missing = [view.table for view in views if view.table not in there]
+        if missing:
+            raise BlockedError(f"{', '.join(missing)} not made yet: materialize all features")
         stamps = stamps_of(connection, views)
         if len(stamps) > 1 or any(marts != pointer.marts for marts, _ in stamps):
             raise BlockedError(

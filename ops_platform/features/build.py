@@ -13,6 +13,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 from ops_platform.errors import LakeError, NotPublishedError
 from ops_platform.features.view import FeatureView, find_views
 from ops_platform.lake import catalog
+from ops_platform.lake.check import tables
 from ops_platform.lake.connect import attach, connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published, published, published_or_none
@@ -20,12 +21,14 @@ from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
 OWN = ("as_of", "_snapshot")
+# The mart, and its column, whose newest day is the default as-of.
+ORDERS = ("fct_order_lines", "ordered_on")
 
 
 def newest_day(lake: Lake) -> date:
     """The day of the newest event in the published `raw.orders`: the default as-of."""
     with connect(lake, snapshot=published(lake).marts) as connection:
-        row = connection.execute("SELECT max(ordered_on) FROM marts.fct_order_lines").fetchone()
+        row = connection.execute(f"SELECT max({ORDERS[1]}) FROM marts.{ORDERS[0]}").fetchone()
     if row is None or row[0] is None:
         raise LakeError("no orders are published yet, so there is no day to compute features for")
     day: date = row[0]
@@ -38,8 +41,14 @@ def query(
     """The view's SQL as of a day, on the marts of an attached `database`."""
     backend = ibis.duckdb.from_connection(connection)
     mart = backend.table(view.mart, database=(database, "marts"))
-    rows = view.expression(mart, as_of)
-    # The engine's own types can be wider than ibis states (a sum of integers is a HUGEINT).
+    return typed(view.expression(mart, as_of))
+
+
+def typed(rows: ibis.Table) -> str:
+    """The SQL of an expression, each column cast to the type that ibis states.
+
+    The engine's own can be wider: a sum of integers is a HUGEINT.
+    """
     columns = ", ".join(
         f'CAST("{name}" AS {DuckDBType.to_string(kind)}) AS "{name}"'
         for name, kind in rows.schema().items()
@@ -102,8 +111,18 @@ def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Valida
 def stamps_of(
     connection: duckdb.DuckDBPyConnection, views: list[FeatureView]
 ) -> set[tuple[int, date]]:
-    """The (snapshot of the marts, as-of) that the rows of these feature tables are of."""
-    union = " UNION ".join(f"SELECT DISTINCT _snapshot, as_of FROM {view.table}" for view in views)
+    """The (snapshot of the marts, as-of) that the rows of these feature tables are of.
+
+    A view that is newer than the snapshot has no table there yet, and is left out.
+    """
+    there = tables(connection)
+    union = " UNION ".join(
+        f"SELECT DISTINCT _snapshot, as_of FROM {view.table}"
+        for view in views
+        if view.table in there
+    )
+    if not union:
+        return set()
     return {(int(snapshot), as_of) for snapshot, as_of in connection.execute(union).fetchall()}
 
 

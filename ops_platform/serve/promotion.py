@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 
 from ops_platform.errors import ReleaseError
+from ops_platform.features.online_export import read_rows, require_same
+from ops_platform.features.view import find_views
 from ops_platform.ingest.personal import HASH
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
@@ -128,7 +130,10 @@ def _serve(
             "train it again"
         )
     catalog = _catalog(lake, origin.snapshot, arrays["products"])
-    made = release.write(folder, origin, arrays, catalog, now)
+    with connect(lake, snapshot=origin.snapshot) as connection:
+        features = read_rows(connection, find_views(), date.fromisoformat(origin.as_of))
+        made = release.write(folder, origin, arrays, catalog, now, features)
+        require_same(connection, find_views(), folder / made)
     _require_same_answers(Scorer(release.load(folder / made)), model, version)
     moved = _pointed_or_none(folder) != made
     if moved:

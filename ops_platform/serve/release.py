@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ops_platform.errors import ReleaseError
+from ops_platform.features import online_store
 from ops_platform.lake.durable import sync_folder
 from ops_platform.models import state
 
@@ -112,6 +113,7 @@ def write(
     arrays: Mapping[str, np.ndarray],
     catalog: Mapping[str, str],
     now: datetime,
+    features: Mapping[str, online_store.Rows],
 ) -> str:
     """Write a release among those of its model and return its name, the same for the same content.
 
@@ -123,7 +125,7 @@ def write(
     try:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
-        release = _make(making, origin, arrays, catalog, now)
+        release = _make(making, origin, arrays, catalog, now, features)
         _put_in_place(making, folder / release)
     except OSError as error:
         raise ReleaseError(
@@ -141,11 +143,15 @@ def _make(
     arrays: Mapping[str, np.ndarray],
     catalog: Mapping[str, str],
     now: datetime,
+    features: Mapping[str, online_store.Rows],
 ) -> str:
     for name, held in ARRAYS.items():
         state.save({array: arrays[array] for array in held}, making / name)
     _write_json(making / CATALOG, dict(sorted(catalog.items())))
-    files = {name: _sha256((making / name).read_bytes()) for name in (*ARRAYS, CATALOG)}
+    for view, rows in features.items():
+        online_store.write(making / f"{view}{online_store.SUFFIX}", rows)
+    names = (*ARRAYS, CATALOG, *(f"{view}{online_store.SUFFIX}" for view in features))
+    files = {name: _sha256_of(making / name) for name in names}
     served = {**asdict(origin), "files": files}
     release = _name(served)
     _write_json(making / MANIFEST, {**served, "release": release, "created_at": now.isoformat()})
@@ -186,7 +192,15 @@ def load(place: Path) -> Release:
     """
     try:
         manifest = _read_manifest(place)
-        contents = {name: _verified(place / name, sha) for name, sha in manifest.files.items()}
+        contents = {
+            name: _verified(place / name, sha)
+            for name, sha in manifest.files.items()
+            if not name.endswith(online_store.SUFFIX)
+        }
+        for name in manifest.files.keys() - contents.keys():
+            # They stay on the disk, and may be larger than what is held in memory.
+            if _sha256_of(place / name) != manifest.files[name]:
+                raise ValueError(f"{name} has not the SHA-256 that the manifest says")
         arrays = {}
         for name, held in ARRAYS.items():
             with np.load(io.BytesIO(contents[name]), allow_pickle=False) as archive:
@@ -222,6 +236,11 @@ def _name(served: Mapping[str, object]) -> str:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(content: bytes) -> str:

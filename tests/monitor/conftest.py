@@ -40,8 +40,8 @@ _ORDERS = """
 SELECT row_number() OVER (ORDER BY InvoiceNo, StockCode, Quantity) AS order_line_id,
        InvoiceNo AS order_id, CustomerID AS customer_id, StockCode AS product_id,
        CAST(Quantity AS INTEGER) AS quantity, CAST(UnitPrice AS DECIMAL(12, 3)) AS unit_price,
-       CAST(InvoiceDate AS DATE) AS ordered_on, TRUE AS is_purchase,
-       StockCode <> 'POST' AS is_product
+       CAST(InvoiceDate AS DATE) AS ordered_on, TRUE AS is_purchase, FALSE AS is_cancellation,
+       CAST(InvoiceDate AS TIMESTAMP) AS ordered_at, StockCode <> 'POST' AS is_product
 FROM read_csv('{folder}/*.csv', all_varchar = true, nullstr = '')
 WHERE NOT starts_with(InvoiceNo, 'C')
 """
@@ -101,6 +101,7 @@ class Home:
             for table, sql in (
                 ("fct_order_lines", "SELECT * REPLACE (ordered_on::DATE AS ordered_on) FROM rows"),
                 ("fct_interactions", _INTERACTIONS),
+                ("dim_products", "SELECT NULL::VARCHAR AS product_id, NULL::VARCHAR AS category"),
             ):
                 connection.execute(f"CREATE OR REPLACE TABLE marts.{table} AS {sql}")
             connection.unregister("rows")

@@ -48,7 +48,7 @@ def test_another_state_or_catalog_or_version_gives_another_release(home, made):
     )
 
     def name(origin=origin, catalog=whole.catalog, **arrays):
-        return release.write(home.folder, origin, {**whole.arrays, **arrays}, catalog, NOW)
+        return release.write(home.folder, origin, {**whole.arrays, **arrays}, catalog, NOW, {})
 
     assert name() == made.name
     others = {

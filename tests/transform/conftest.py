@@ -42,7 +42,7 @@ def make_models(manifest):
     """Makes every model and snapshot as a table of `lake`, parents first, from what lies in raw."""
 
     def make(connection) -> None:
-        for node in _in_order(manifest["nodes"]):
+        for node in in_order(manifest["nodes"]):
             query = node["compiled_code"]
             if node["resource_type"] == "snapshot":
                 query = f"SELECT *, TIMESTAMP '2024-06-01' AS dbt_valid_from FROM ({query})"
@@ -52,7 +52,7 @@ def make_models(manifest):
     return make
 
 
-def _in_order(nodes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def in_order(nodes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     waiting = {name: node for name, node in nodes.items() if node["resource_type"] in MADE}
     order = []
     while waiting:
