@@ -1,4 +1,4 @@
-"""In: published marts. Out: feature tables as of a day, checked, each row with its snapshot.
+"""In: published marts. Out: features as of a day or of each label's time, and the online store.
 
 May import: settings, errors, lake, ingest, transform.
 """

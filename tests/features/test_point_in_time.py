@@ -279,3 +279,12 @@ def _saying(contract, custom):
         contract,
         document=type(contract.document).model_validate({**document, "customProperties": [custom]}),
     )
+
+
+def test_the_view_that_the_docs_show_works(shop):
+    text = (PROJECT / "docs" / "features.md").read_text(encoding="utf-8")
+    shown: dict = {}
+    exec(text.split("```python\n")[1].split("```")[0], shown)
+    fill(shop, EDGES[0], EDGES[2])
+    rows = training_set(shop, LABELS[:2], [shown["VIEW"]]).rows
+    assert rows["customer_frequency__frequency"].tolist() == [1, 1]

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
+from ops_platform.features.online_export import require_same
+from ops_platform.features.online_store import OnlineStore
+from ops_platform.features.view import find_views
 from ops_platform.graph import build_definitions
 from ops_platform.ingest import ledger
 from ops_platform.lake import catalog
@@ -91,6 +94,19 @@ def test_the_champion_is_what_serves(platform):
     assert champion.tags["promoted"] == "true"
     # Descriptions are of the version's own published snapshot.
     assert all(served.catalog[product] for product in served.arrays["products"].tolist())
+
+
+def test_the_release_holds_the_features_of_everyone(platform):
+    folder = folder_of(platform.settings.releases, "recommender")
+    place = folder / release.pointed(folder)
+    views = [view for view in find_views() if view.online]
+    manifest = release.load(place).manifest
+    assert {f"{view.name}.features" for view in views} <= manifest.files.keys()
+    with connect(platform.lake, snapshot=manifest.snapshot) as connection:
+        for view in views:
+            ((rows,),) = connection.execute(f"SELECT count(*) FROM {view.table}").fetchall()
+            assert len(OnlineStore(place / f"{view.name}.features")) == rows > 0
+        require_same(connection, views, place)
 
 
 def test_a_version_records_what_it_was_made_of(platform):

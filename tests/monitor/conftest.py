@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from ops_platform.features.build import build
-from ops_platform.features.view import find_views
+from ops_platform.features.views import customer_products
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
@@ -40,8 +40,8 @@ _ORDERS = """
 SELECT row_number() OVER (ORDER BY InvoiceNo, StockCode, Quantity) AS order_line_id,
        InvoiceNo AS order_id, CustomerID AS customer_id, StockCode AS product_id,
        CAST(Quantity AS INTEGER) AS quantity, CAST(UnitPrice AS DECIMAL(12, 3)) AS unit_price,
-       CAST(InvoiceDate AS DATE) AS ordered_on, TRUE AS is_purchase, FALSE AS is_cancellation,
-       CAST(InvoiceDate AS TIMESTAMP) AS ordered_at, StockCode <> 'POST' AS is_product
+       CAST(InvoiceDate AS DATE) AS ordered_on, TRUE AS is_purchase,
+       StockCode <> 'POST' AS is_product
 FROM read_csv('{folder}/*.csv', all_varchar = true, nullstr = '')
 WHERE NOT starts_with(InvoiceNo, 'C')
 """
@@ -101,7 +101,6 @@ class Home:
             for table, sql in (
                 ("fct_order_lines", "SELECT * REPLACE (ordered_on::DATE AS ordered_on) FROM rows"),
                 ("fct_interactions", _INTERACTIONS),
-                ("dim_products", "SELECT NULL::VARCHAR AS product_id, NULL::VARCHAR AS category"),
             ):
                 connection.execute(f"CREATE OR REPLACE TABLE marts.{table} AS {sql}")
             connection.unregister("rows")
@@ -109,8 +108,8 @@ class Home:
         write(self.lake, work)
         marts = catalog.head(self.lake)
         publish(self.lake, Published(marts, marts), published_or_none(self.lake))
-        for view in find_views():
-            build(self.lake, view, until)
+        # Of the features the monitor and the models read only this view.
+        build(self.lake, customer_products.VIEW, until)
         pointer = Published(catalog.head(self.lake), marts)
         publish(self.lake, pointer, seen=Published(marts, marts))
 

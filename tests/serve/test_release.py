@@ -5,9 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ops_platform.errors import ReleaseError
+from ops_platform.features.online_store import Column, OnlineStore, Rows
 from ops_platform.serve import release
 from tests.serve.conftest import AS_OF, NOW
 
@@ -58,6 +60,23 @@ def test_another_state_or_catalog_or_version_gives_another_release(home, made):
         made.name,
     }
     assert len(others) == 4
+
+
+def test_a_release_names_its_online_features_by_their_digest(home, made):
+    whole = release.load(made)
+    origin = release.Origin(
+        **{name: getattr(whole.manifest, name) for name in release.Origin.__dataclass_fields__}
+    )
+    number = Column("int", np.arange(2), np.zeros(2, dtype=bool))
+    rows = Rows(("customer_id",), origin.as_of, [("ann",), ("bob",)], {"number": number})
+    name = release.write(home.folder, origin, whole.arrays, whole.catalog, NOW, {"customer": rows})
+    path = home.folder / name / "customer.features"
+    assert OnlineStore(path).get("bob") == {"number": 1}
+    assert path.name in release.load(path.parent).manifest.files
+    assert name != made.name
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ReleaseError, match=r"customer\.features has not the SHA-256"):
+        release.load(path.parent)
 
 
 @pytest.mark.parametrize("name", ["model.npz", "online.npz", "catalog.json", "manifest.json"])
