@@ -27,10 +27,16 @@ def _features(known: ibis.Table) -> ibis.Table:
         squares=(kept.interval * kept.interval).sum().cast("float64"),
     )
     spread = (found.intervals * found.squares - found.total * found.total).sqrt()
-    return found.mutate(
+    return found.select(
+        "customer_id",
+        "as_of",
+        "recency_days",
+        "tenure_days",
+        "frequency",
+        "monetary",
         interval_days=found.total / found.intervals,
         interval_variation=(found.intervals >= 2).ifelse(spread / found.total, None),
-    ).drop("intervals", "total", "squares")
+    )
 
 
 VIEW = FeatureView(

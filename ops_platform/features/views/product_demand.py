@@ -34,13 +34,18 @@ def _features(known: ibis.Table) -> ibis.Table:
         is_a_year_old=(at < lines.as_of - days(YEAR)).any(where=sale).fill_null(False),
     )
     now, before, year = found.sold_28d, found.sold_28d_before, found.sold_year
-    return found.mutate(
+    return found.select(
+        "product_id",
+        "as_of",
+        "sold_28d",
+        "sold_28d_before",
+        "sold_year",
         trend=(now - before) / (now + before).nullif(0),
         season=found.is_a_year_old.ifelse(
             found.season_ago * (YEAR // MONTH) / year.nullif(0), None
         ),
         return_share=found.returned / year.nullif(0),
-    ).drop("season_ago", "returned", "is_a_year_old")
+    )
 
 
 VIEW = FeatureView(
