@@ -1,16 +1,44 @@
 """Raw orders in a DuckDB, with the dbt project's own SQL as views over them."""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import duckdb
 import pytest
 
+from ops_platform.features.build import build
+from ops_platform.features.view import find_views
 from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.ledger import COLUMNS
-from ops_platform.settings import PROJECT
+from ops_platform.lake import catalog
+from ops_platform.lake.location import Lake
+from ops_platform.lake.published import Published, publish
+from ops_platform.lake.write import write
+from ops_platform.settings import PROJECT, Settings
 from tests.transform.conftest import compiled, in_order, manifest  # noqa: F401
 
 CATALOG = {"10001": "bowls", "10002": "bowls", "10003": "stands"}
+AT, AS_OF = datetime(2024, 1, 1), date(2027, 4, 25)
+
+
+def after(days: int, hours: int = 0) -> datetime:
+    return AT + timedelta(days=days, hours=hours)
+
+
+# Lines at the label's very time, on its day, after it, before every time to live, and late ones.
+EDGES = (
+    [
+        ("ann", "10001", "1", after(0), 2, Decimal(2), "d1"),
+        ("ann", "10002", "2", after(800, 6), 2, Decimal(2), "d1"),
+        ("ann", "10001", "3", after(1200, 6), 3, Decimal(2), "d1"),
+        ("bob", "10001", "4", after(1200, 12), 3, Decimal(2), "d2"),
+        ("ann", "10001", "C5", after(1200, 12), -1, Decimal(2), "d1"),
+        ("ann", "10002", "C6", after(1210), -1, Decimal(2), "d1"),
+    ],
+    [after(1200, 12), after(1201)],
+    {"d1": after(0), "d2": after(1201), "d3": after(0)},
+    CATALOG,
+)
 
 
 @pytest.fixture(scope="session")
@@ -61,4 +89,24 @@ def _insert(connection, table, rows) -> None:
         )
 
 
-AT = datetime(2024, 1, 1)
+@pytest.fixture(scope="session")
+def lake(shop, tmp_path_factory) -> Lake:
+    """A lake with the marts of a few lines and every view as of the newest day, published."""
+    fill(shop, EDGES[0], EDGES[2])
+    marts = ("fct_order_lines", "fct_interactions", "dim_products")
+    rows = {name: shop.execute(f"SELECT * FROM marts.{name}").to_arrow_table() for name in marts}
+    made = Lake.at(Settings(home=tmp_path_factory.mktemp("home")))
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("CREATE SCHEMA marts")
+        for name, table in rows.items():
+            connection.register("given", table)
+            connection.execute(f"CREATE TABLE marts.{name} AS SELECT * FROM given")
+            connection.unregister("given")
+
+    write(made, work)
+    head = catalog.head(made)
+    publish(made, Published(head, head), None)
+    for view in find_views():
+        assert build(made, view, AS_OF)
+    return made

@@ -14,20 +14,12 @@ from hypothesis import strategies as st
 
 from ops_platform.errors import ReleaseError
 from ops_platform.features import online_store
-from ops_platform.features.build import build
 from ops_platform.features.online_export import read_rows, require_same
 from ops_platform.features.online_store import Column, OnlineStore, Rows, write
 from ops_platform.features.view import find_views
-from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
-from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published, publish
-from ops_platform.lake.write import write as write_lake
-from ops_platform.settings import Settings
-from tests.features.conftest import fill
-from tests.features.test_point_in_time import EDGES
+from tests.features.conftest import AS_OF
 
-AS_OF = date(2027, 4, 25)
 KEYS = st.lists(st.tuples(st.text(max_size=6), st.text(max_size=40)), unique=True, max_size=30)
 
 
@@ -68,29 +60,6 @@ def test_what_is_no_store_is_refused(tmp_path, content):
     (tmp_path / "v.features").write_bytes(content)
     with pytest.raises(ReleaseError, match="can't be read as an online store"):
         OnlineStore(tmp_path / "v.features")
-
-
-@pytest.fixture(scope="module")
-def lake(shop, tmp_path_factory) -> Lake:
-    """A lake with the marts of a few lines and every view as of the newest day, published."""
-    fill(shop, EDGES[0], EDGES[2])
-    marts = ("fct_order_lines", "fct_interactions", "dim_products")
-    rows = {name: shop.execute(f"SELECT * FROM marts.{name}").to_arrow_table() for name in marts}
-    made = Lake.at(Settings(home=tmp_path_factory.mktemp("home")))
-
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("CREATE SCHEMA marts")
-        for name, table in rows.items():
-            connection.register("given", table)
-            connection.execute(f"CREATE TABLE marts.{name} AS SELECT * FROM given")
-            connection.unregister("given")
-
-    write_lake(made, work)
-    head = catalog.head(made)
-    publish(made, Published(head, head), None)
-    for view in find_views():
-        assert build(made, view, AS_OF)
-    return made
 
 
 ONLINE = [view for view in find_views() if view.online]

@@ -20,15 +20,11 @@ from ops_platform.features.view import find_views
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.settings import PROJECT
 from tests.features import by_hand
-from tests.features.conftest import AT, CATALOG, fill
+from tests.features.conftest import CATALOG, EDGES, after, fill
 
 LABEL = ("customer_id", "product_id", "day", "label_time")
 CUSTOMERS, PRODUCTS = ["ann", "bob", "cy", "di"], ["10001", "10002", "10003", "10004"]
 CAME = ["d1", "d2", "d3"]
-
-
-def after(days: int, hours: int = 0) -> datetime:
-    return AT + timedelta(days=days, hours=hours)
 
 
 # The views' windows and times to live end among these; six hours apart, so that many are the same.
@@ -54,20 +50,6 @@ HISTORIES = st.tuples(
     st.lists(TIMES, min_size=1, max_size=4, unique=True),
     st.fixed_dictionaries(dict.fromkeys(CAME, TIMES)),
     st.sampled_from([CATALOG, {}, {"10002": "bowls"}]),
-)
-# Lines at the label's very time, on its day, after it, before every time to live, and late ones.
-EDGES = (
-    [
-        ("ann", "10001", "1", after(0), 2, Decimal(2), "d1"),
-        ("ann", "10002", "2", after(800, 6), 2, Decimal(2), "d1"),
-        ("ann", "10001", "3", after(1200, 6), 3, Decimal(2), "d1"),
-        ("bob", "10001", "4", after(1200, 12), 3, Decimal(2), "d2"),
-        ("ann", "10001", "C5", after(1200, 12), -1, Decimal(2), "d1"),
-        ("ann", "10002", "C6", after(1210), -1, Decimal(2), "d1"),
-    ],
-    [after(1200, 12), after(1201)],
-    {"d1": after(0), "d2": after(1201), "d3": after(0)},
-    CATALOG,
 )
 VIEWS = find_views()
 # Without shrinking, which would take minutes: a try takes a good part of a second.

@@ -1,0 +1,43 @@
+"""Offline tables: what breaks the schema is shown, and what is worth a look is said."""
+
+from dataclasses import replace
+
+import pandera.ibis as pa
+
+from ops_platform.features.build import build, stamps_of, validate
+from ops_platform.features.remarks import remarks
+from ops_platform.features.view import find_views
+from ops_platform.lake.connect import connect
+from ops_platform.lake.published import published
+from tests.features.conftest import AS_OF
+
+ACTIVITY = next(view for view in find_views() if view.name == "customer_activity")
+
+
+def test_every_view_satisfies_its_schema_and_is_of_one_moment(lake):
+    with connect(lake) as connection:
+        assert all(validate(connection, view).failures.empty for view in find_views())
+        assert stamps_of(connection, find_views()) == {(published(lake).marts, AS_OF)}
+    assert not any(build(lake, view, AS_OF) for view in find_views())
+
+
+def test_rows_that_break_the_schema_are_shown(lake):
+    columns = {**ACTIVITY.schema.columns, "frequency": pa.Column(int, pa.Check.ge(2))}
+    strict = replace(ACTIVITY, schema=pa.DataFrameSchema(columns))
+    with connect(lake) as connection:
+        found = validate(connection, strict)
+        counts = connection.execute(f"SELECT frequency FROM {strict.table}").fetchall()
+    assert found.rows == len(counts)
+    broken = [row["frequency"] for row in found.failures["failure_case"]]
+    assert broken == [n for (n,) in counts if n < 2] != []
+
+
+def test_views_that_are_newer_than_a_snapshot_have_no_stamp_in_it(lake):
+    with connect(lake, snapshot=published(lake).marts) as connection:
+        assert stamps_of(connection, find_views()) == set()
+
+
+def test_a_table_without_rows_is_remarked_on(lake):
+    with connect(lake) as connection:
+        empty = f"(SELECT * FROM {ACTIVITY.table} LIMIT 0)"
+        assert remarks(connection, empty, ACTIVITY.features_named) == ("there are no rows",)
