@@ -41,6 +41,10 @@ class StateError(OpsError):
     """A model's stored state does not have the digest that was recorded for it."""
 
 
+class ReproductionError(OpsError):
+    """A version can't be rebuilt here as it was made."""
+
+
 class ReleaseError(OpsError):
     """A release is missing or damaged, or a version can't be served."""
 

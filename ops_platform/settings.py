@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     clock: str = Field("system", description="`system`, or a file that holds an ISO time.")
     as_of: date | None = Field(None, description="Newest usable day; the newest order's if unset.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
+    threads: int = Field(2, ge=1, description="Of the linear algebra; decides the last digits.")
     lock_seconds: float = Field(600, ge=0, description="How long a writer waits for its turn.")
     snapshot_days: float = Field(7, ge=0, description="Upkeep keeps snapshots younger than this.")
     evaluation_days: int = Field(

@@ -12,6 +12,7 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
+from ops_platform.models.provenance import made_with
 from ops_platform.models.registry import Registry
 from ops_platform.models.training import (
     BASELINES,
@@ -113,6 +114,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
                 settings.evaluation_days, settings.evaluation_days_min, settings.promotion_margin
             ),
             cause=context.run_tags.get(CAUSE_TAG, "by hand"),
+            made=made_with(settings),
             now=settings.now(),
             say=context.log.info,
         )

@@ -86,6 +86,7 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         now: datetime,
+        documents: Mapping[str, bytes] | None = None,
     ) -> int:
         """Log a run with the fitted model and register it as a new version, not yet champion.
 
@@ -100,6 +101,7 @@ class Registry:
         metrics : of the model and of the baselines, on the window that judged it.
         tags : provenance: seed, snapshot, as_of, training_set, cause, verdict and so on.
         now : time of the run, naive UTC.
+        documents : files that are kept with the run, by name.
 
         Returns
         -------
@@ -123,6 +125,7 @@ class Registry:
         }
         with self._reached(f"register a version of {name!r}"):
             run_id = self._log_run(name, params, metrics, all_tags, now)
+            self._log_documents(run_id, documents or {})
             origin = artifact.origin(all_tags, metrics)
             model_id, place = self._log_model(name, run_id, state, recipe, origin)
             if self._registered(name) is None:
@@ -181,6 +184,27 @@ class Registry:
         with self._reached(f"look up version {version} of {name!r}"):
             return self._version(self._existing(name, version))
 
+    def versions(self, name: str) -> list[Version]:
+        """Every version that exists, oldest first."""
+        return [self.version(name, number) for number in self.numbers(name)]
+
+    def document(self, version: Version, name: str) -> bytes:
+        """A file that is kept with a version; raises RegistryError where there is none."""
+        with (
+            self._reached(f"read {name} of version {version.version} of {version.name!r}"),
+            TemporaryDirectory() as folder,
+        ):
+            return Path(self._client.download_artifacts(version.run_id, name, folder)).read_bytes()
+
+    def set_tag(self, name: str, version: int, tag: str, value: str | None) -> None:
+        """Set a tag of a version, or take it off where `value` is None."""
+        with self._reached(f"tag version {version} of {name!r}"):
+            there = self._existing(name, version).tags
+            if value is not None:
+                self._client.set_model_version_tag(name, str(version), tag, value)
+            elif tag in there:
+                self._client.delete_model_version_tag(name, str(version), tag)
+
     def promote(self, name: str, version: int) -> None:
         """Let the alias champion name this version; promoting it again changes nothing."""
         with self._reached(f"promote version {version} of {name!r}"):
@@ -197,14 +221,12 @@ class Registry:
         RegistryError : there is no such version, or it was not registered here.
         StateError : its arrays are not those that were registered.
         """
-        with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
-            found = self._existing(name, version)
-            _require_ours(found)
-            stored = self._download(found, artifact.STATE, folder)
-            state = states.load(stored, found.tags["state_digest"])
-        return estimator(found.tags["estimator"]).from_state(
-            json.loads(found.tags["params"]), state
-        )
+        tags, state = self._stored(name, version)
+        return estimator(tags["estimator"]).from_state(json.loads(tags["params"]), state)
+
+    def state(self, version: Version) -> states.State:
+        """The arrays that a version has learned, verified; raises as `load`."""
+        return self._stored(version.name, version.version)[1]
 
     def verify(self, name: str, version: int) -> None:
         """Hold a version's arrays, tags and metrics against what was written at registration.
@@ -275,6 +297,12 @@ class Registry:
         )
         return run_id
 
+    def _log_documents(self, run_id: str, documents: Mapping[str, bytes]) -> None:
+        with TemporaryDirectory() as folder:
+            for name, content in documents.items():
+                Path(folder, name).write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
     def _log_model(
         self,
         name: str,
@@ -320,6 +348,14 @@ class Registry:
                 f"There is no version {version} of {name!r} in the model registry "
                 f"{self.tracking_uri}, which has {there}: it was deleted, or is of another registry"
             ) from error
+
+    def _stored(self, name: str, version: int) -> tuple[Mapping[str, str], states.State]:
+        """The tags and the arrays of a version."""
+        with self._reached(f"load version {version} of {name!r}"), TemporaryDirectory() as folder:
+            found = self._existing(name, version)
+            _require_ours(found)
+            stored = self._download(found, artifact.STATE, folder)
+            return found.tags, states.load(stored, found.tags["state_digest"])
 
     def _download(self, found: "ModelVersion", file: str, folder: str) -> Path:
         from mlflow.artifacts import download_artifacts

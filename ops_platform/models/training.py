@@ -20,11 +20,13 @@ from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published
-from ops_platform.models import gate
+from ops_platform.models import gate, provenance
+from ops_platform.models import state as states
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
 from ops_platform.models.judging import judge
+from ops_platform.models.provenance import MadeWith
 from ops_platform.models.registry import Registry, Version
 
 K = 20
@@ -107,7 +109,11 @@ def read_training_set(lake: Lake) -> TrainingSet:
     Raises TrainingError when the published features were made from other marts than the
     published ones, or of different days; NotPublishedError before features are published.
     """
-    pointer = published_with_features(lake)
+    return training_set_at(lake, published_with_features(lake))
+
+
+def training_set_at(lake: Lake, pointer: Published) -> TrainingSet:
+    """The rows of a snapshot with features; raises as `read_training_set`, LakeError if gone."""
     with connect(lake, snapshot=pointer.snapshot) as connection:
         stamps = stamps_of(connection, find_views())
         if not stamps_of(connection, [customer_products.VIEW]):
@@ -131,6 +137,7 @@ def train(
     seed: int,
     rules: Rules,
     cause: str,
+    made: MadeWith,
     now: datetime,
     say: Say = lambda text: None,
 ) -> Outcome:
@@ -151,20 +158,42 @@ def train(
     if cut is None:
         return _too_early(rows, champion_as_of, rules)
     say(f"judging on {cut} to {rows.as_of}")
-    scores = _scores(lake, registry, rows, name, seed, cut, champion)
+    with provenance.linear_algebra(made.threads):
+        scores = _scores(lake, registry, rows, name, seed, cut, champion)
     if len(scores) < gate.CUSTOMERS_MIN:
         return _too_early(rows, champion_as_of, rules)
     verdict = _verdict(scores, cut, rows.as_of, rules.margin, seed)
     say(f"{verdict.decision}: {verdict.reason}")
     say(f"fitting on {len(rows.interactions)} interactions up to {rows.as_of}")
-    model.fit(rows.interactions, rows.as_of)
     metrics = _metrics(scores)
-    # Pinned first: a version whose snapshot upkeep may expire could not be rebuilt.
+    with provenance.linear_algebra(made.threads):
+        model.fit(rows.interactions, rows.as_of)
+        record = provenance.record(
+            lake,
+            rows,
+            made,
+            {
+                "model": name,
+                "recipe": identity["recipe"],
+                "params": model.get_params(),
+                "seed": seed,
+                "metrics": metrics,
+                "cause": cause,
+                "verdict": verdict.as_dict(),
+                "state_digest": states.digest(model.state()),
+            },
+            champion,
+            now,
+        )
+    # Pinned first: a version whose snapshot upkeep may expire could not be rebuilt. It holds the
+    # marts too, which had not changed when the features were published.
     snapshot = rows.pointer.snapshot
     catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
+    documents = provenance.documents(record, made.code.patch)
+    tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
     version = registry.register(
-        name, model, metrics=metrics, tags=_tags(rows, identity, verdict, cause, seed), now=now
+        name, model, metrics=metrics, tags=tags, now=now, documents=documents
     )
     return Outcome(version, verdict.reason, verdict, metrics)
 
@@ -176,13 +205,18 @@ def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> 
 
 def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
     """What makes two versions the same: rows, recipe (the model's file), parameters and seed."""
-    source = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
     return {
         "training_set": rows.digest,
         "as_of": rows.as_of.isoformat(),
-        "recipe": hashlib.sha256(source.encode()).hexdigest(),
+        "recipe": recipe_of(model),
         "params": json.dumps(model.get_params(), sort_keys=True),
     }
+
+
+def recipe_of(model: Estimator) -> str:
+    """SHA-256 of the file that defines the model."""
+    source = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _scores(

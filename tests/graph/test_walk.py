@@ -120,6 +120,13 @@ def test_a_version_records_what_it_was_made_of(platform):
     assert json.loads(tags["verdict"])["decision"] == "first"
 
 
+def test_a_version_is_made_again_bit_for_bit_by_one_command(platform):
+    done = platform.run("ops", "reproduce", "recommender", "--json")
+
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["outcome"] == "identical"
+
+
 def test_publishing_keeps_the_manifest_that_pull_requests_are_compared_with(platform):
     kept = published_manifest(platform.home).read_bytes()
 

@@ -1,0 +1,128 @@
+"""`ops reproduce`: what became of versions, and whether they can be made again."""
+
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ops_platform.errors import OpsError, RegistryError
+from ops_platform.prompt import Json, console, errors, print_json, working
+from ops_platform.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from ops_platform.models.comparison import Finding
+    from ops_platform.models.registry import Registry, Version
+
+COLOURS = {"identical": "green", "different": "red", "not comparable": "yellow"}
+
+
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="models/<model>@1; <model> alone is its champion.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every version that is kept, of this model or of all.")
+    ] = False,
+    in_recorded_environment: Annotated[
+        bool, typer.Option(help="Install the requirements.lock of a version where it is another.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a version again from its record, and compare bit for bit; nothing is written.
+
+    Exit code 0 when identical, 1 when different, 2 where it can't be told here.
+    """
+    if name is None and not every:
+        raise typer.BadParameter("name a model or a version, or ask for --all")
+    with working("making versions again") as settings, TemporaryDirectory() as scratch:
+        try:
+            registry = _registry(settings)
+            found = []
+            for version in _versions(registry, name, every):
+                told = {"model": version.name, "version": version.version}
+                one = _reproduced(
+                    settings, registry, version, Path(scratch), in_recorded_environment
+                )
+                found.append(told | asdict(one))
+                errors.print(escape(f"{version.name}@{version.version}: {one.outcome}"))
+        except OpsError as error:
+            # Exit code 1 is kept for what was made again and is different.
+            errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(2) from error
+    if as_json:
+        print_json(found if every else found[0])
+    else:
+        _show(found)
+    outcomes = {one["outcome"] for one in found}
+    raise typer.Exit(1 if "different" in outcomes else 2 if "not comparable" in outcomes else 0)
+
+
+def _registry(settings: Settings) -> "Registry":
+    """The registry; raises RegistryError where there is none, since asking it would make it."""
+    from ops_platform.models.registry import Registry
+
+    if settings.mlflow_uri is None and not (settings.home / "mlflow").exists():
+        raise RegistryError(f"there is no version in {settings.home} yet: materialize the graph")
+    return Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+
+
+def _versions(registry: "Registry", name: str | None, every: bool) -> "list[Version]":
+    from ops_platform.models.estimators import names
+
+    if name is not None and not every:
+        return [_version(registry, name)]
+    models = names() if name is None else [_parsed(name)[0]]
+    found = [version for model in models for version in registry.versions(model)]
+    if not found:
+        raise RegistryError(f"there is no version of {', '.join(models)}")
+    return found
+
+
+def _version(registry: "Registry", name: str) -> "Version":
+    """The version that is named; of a model alone its champion, or the newest before the first."""
+    model, number = _parsed(name)
+    if number is not None:
+        return registry.version(model, number)
+    found = registry.champion(model) or registry.newest(model)
+    if found is None:
+        raise RegistryError(f"there is no version of a model {model!r}")
+    return found
+
+
+def _parsed(name: str) -> tuple[str, int | None]:
+    """The model and the version of `recommender@3`, which the lineage calls models/..."""
+    model, at, number = name.removeprefix("models/").partition("@")
+    if at and not (number.isdecimal() and int(number)):
+        raise OpsError(f"{name!r} names no version: say {model}@1, or {model} alone")
+    return model, int(number) if at else None
+
+
+def _reproduced(
+    settings: Settings, registry: "Registry", version: "Version", scratch: Path, install: bool
+) -> "Finding":
+    from ops_platform.models.comparison import Finding
+    from ops_platform.models.reproduce import reproduce as made_again
+
+    try:
+        return made_again(
+            settings, registry, version, PROJECT, scratch, in_recorded_environment=install
+        )
+    except OpsError as error:
+        return Finding("not comparable", "record", str(error))
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    table = Table("version", "outcome", "first in", "told")
+    for one in found:
+        colour = COLOURS[one["outcome"]]
+        table.add_row(
+            f"{one['model']}@{one['version']}",
+            f"[{colour}]{one['outcome']}[/]",
+            "" if one["outcome"] == "identical" else one["part"],
+            escape(one["told"]),
+        )
+    console.print(table)
