@@ -13,7 +13,7 @@ from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
 from ops_platform.cli_lake import check_app, lake_app
-from ops_platform.cli_versions import reproduce
+from ops_platform.cli_versions import models_app, reproduce
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
     Json,
@@ -37,6 +37,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(data_app, name="data")
 app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(models_app, name="models")
 app.command()(lineage)
 app.command()(reproduce)
 

@@ -1,4 +1,4 @@
-"""`ops reproduce`: what became of versions, and whether they can be made again."""
+"""`ops models` and `ops reproduce`: versions are listed, gone back to, and made again."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ops_platform.models.comparison import Finding
     from ops_platform.models.registry import Registry, Version
 
+models_app = typer.Typer(help="Versions of models: list, show, roll back.", no_args_is_help=True)
 COLOURS = {"identical": "green", "different": "red", "not comparable": "yellow"}
 
 
@@ -126,3 +128,90 @@ def _show(found: list[dict[str, Any]]) -> None:
             escape(one["told"]),
         )
     console.print(table)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Every version of every model: what it learned from, why, the verdict, and which serves."""
+    from ops_platform.models.estimators import names
+
+    with working("reading the registry") as settings:
+        registry = _registry(settings)
+        found = [
+            _summary(settings, version) for model in names() for version in registry.versions(model)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table = Table("version", "as of", "decision", "NDCG@20", "cause", "")
+    for one in found:
+        score = one["metrics"].get("ndcg_at_20")
+        table.add_row(
+            f"{one['model']}@{one['version']}",
+            one["as_of"],
+            one["decision"],
+            "" if score is None else f"{score:.4f}",
+            escape(one["cause"]),
+            "serves" if one["serves"] else "rolled back" if one["rolled_back"] else "",
+        )
+    console.print(table)
+
+
+def _summary(settings: Settings, version: "Version") -> dict[str, Any]:
+    from ops_platform.models.registry import ROLLED_BACK
+    from ops_platform.serve import release
+
+    folder = release.folder_of(settings.releases, version.name)
+    pointed = release.pointed(folder)
+    told = {name: version.tags.get(name, "") for name in ("as_of", "decision", "cause")}
+    return {
+        "model": version.name,
+        "version": version.version,
+        **told,
+        "metrics": dict(version.metrics),
+        "serves": pointed is not None and release.version_of(pointed, folder) == version.version,
+        "rolled_back": version.tags.get(ROLLED_BACK),
+    }
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="<model>@1; <model> alone is its champion.")],
+    as_json: Json = False,
+) -> None:
+    """The card of a version; as JSON the whole record of what it was made of."""
+    from ops_platform.models import card, provenance
+
+    with working("reading the registry") as settings:
+        registry = _registry(settings)
+        version = _version(registry, name)
+        record, sealed = provenance.read(registry, version)
+        if not sealed:
+            raise RegistryError(f"the record of {name} is not as it was registered")
+    if as_json:
+        print_json({**_summary(settings, version), "record": record})
+    else:
+        console.print(Markdown(card.card(record, version.version)))
+
+
+@models_app.command("rollback")
+def models_rollback(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    to: Annotated[
+        int | None, typer.Option(help="The version; else the one that served before.")
+    ] = None,
+) -> None:
+    """Let an earlier version serve again; the one that is left is not promoted again by itself."""
+    from ops_platform.ingest.contract import customer_key
+    from ops_platform.ingest.contract_file import read_contracts
+    from ops_platform.lake.location import Lake
+    from ops_platform.serve.promotion import roll_back
+
+    with working("going back") as settings:
+        key = customer_key(read_contracts(settings.contracts, settings.hash_key))
+        served = roll_back(
+            *(Lake.at(settings), _registry(settings), settings.releases),
+            *(name, settings.now(), key, to),
+        )
+    word = "serves now" if served.moved else "serves already"
+    console.print(f"{name} version {served.version} {word}: release {served.release}")

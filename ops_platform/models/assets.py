@@ -148,6 +148,7 @@ def _report(registry: Registry, name: str, outcome: Outcome) -> dg.MaterializeRe
             "reason": outcome.reason,
             "decision": outcome.verdict.decision if outcome.verdict else "unchanged",
             **metrics,
+            **({"card": dg.MetadataValue.md(outcome.card)} if outcome.card else {}),
         },
         check_results=[
             dg.AssetCheckResult(

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 
 from ops_platform.features.view import find_views
 from ops_platform.ingest import ledger
-from ops_platform.ingest.contract_file import read_contracts
+from ops_platform.ingest.contract_faults import SUFFIX
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.models import code
@@ -43,7 +43,7 @@ class MadeWith:
     ----------
     code : of the platform.
     lock : SHA-256 of requirements.lock; empty where there is none.
-    contracts : the digest of each source's contract.
+    contracts : the SHA-256 of each source's contract.
     dbt_manifest : digest of the SQL and the configuration of dbt's nodes.
     threads : of the linear algebra.
     """
@@ -56,12 +56,14 @@ class MadeWith:
 
 
 def made_with(settings: Settings) -> MadeWith:
-    """What a training by these settings is made with; raises OpsError as contracts and dbt do."""
-    contracts = read_contracts(settings.contracts, settings.hash_key)
+    """What a training by these settings is made with; raises OpsError as dbt does."""
     return MadeWith(
         code.read(PROJECT),
         lock_digest(PROJECT),
-        {contract.name: contract.digest for contract in contracts},
+        {
+            path.name.removesuffix(SUFFIX): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(settings.contracts.glob(f"*{SUFFIX}"))
+        },
         manifest_digest(read_manifest(settings)),
         settings.threads,
     )

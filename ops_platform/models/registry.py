@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED = "promoted"
+# When a person went back from this version, and to which: it is not promoted again by itself.
+ROLLED_BACK = "rolled_back"
 MLFLOW_ENVIRONMENT = {
     # An unreachable server would be asked 8 times for 4 minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -172,7 +174,7 @@ class Registry:
             for found in self._client.search_model_versions(
                 f"name='{name}'", order_by=["version_number DESC"]
             ):
-                if PROMOTED in found.tags:
+                if {PROMOTED, ROLLED_BACK} & found.tags.keys():
                     return None
                 version = self._version(found)
                 if version.is_to_be_promoted:

@@ -23,6 +23,7 @@ from ops_platform.lake.published import Published
 from ops_platform.models import gate, provenance
 from ops_platform.models import state as states
 from ops_platform.models.baselines import PersonalFrequency, Popularity
+from ops_platform.models.card import CARD, card, quality
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
 from ops_platform.models.judging import judge
@@ -80,13 +81,15 @@ class Rules:
 class Outcome:
     """What a training came to: the version that it registered, if any, and the gate's verdict.
 
-    `version` is None when nothing was trained, because nothing changed or it is too early.
+    `version` is None when nothing was trained, because nothing changed or it is too early; `card`
+    is that version's.
     """
 
     version: int | None
     reason: str
     verdict: Verdict | None
     metrics: Mapping[str, float]
+    card: str = ""
 
 
 def require_fit(lake: Lake, sources: list[str]) -> None:
@@ -178,6 +181,7 @@ def train(
                 "params": model.get_params(),
                 "seed": seed,
                 "metrics": metrics,
+                "quality": quality(scores),
                 "cause": cause,
                 "verdict": verdict.as_dict(),
                 "state_digest": states.digest(model.state()),
@@ -195,7 +199,9 @@ def train(
     version = registry.register(
         name, model, metrics=metrics, tags=tags, now=now, documents=documents
     )
-    return Outcome(version, verdict.reason, verdict, metrics)
+    told = card(record, version)
+    registry.add_document(registry.version(name, version), CARD, told.encode())
+    return Outcome(version, verdict.reason, verdict, metrics, told)
 
 
 def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> Outcome:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from ops_platform.cli import app
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.models import code, comparison, provenance
+from ops_platform.models.card import CARD, card, quality
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.reproduce import reproduce
@@ -122,6 +124,25 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
     patch = trained.home.registry.document(version, provenance.PATCH)
     assert b"just_added.py" in patch and b"# Not committed." in patch
     assert record["data"]["snapshot"] in catalog.pins(trained.home.lake).values()
+
+
+def test_a_version_has_a_card_with_its_figures(trained, record):
+    told = trained.home.registry.document(trained.version(2), CARD).decode()
+    assert told == card(record, 2)
+    assert told.startswith("# recommender, version 2\n")
+    assert "Cause: alarm recommender-v1-2024-03-25." in told
+    assert f"| popularity | {record['metrics']['popularity_ndcg_at_20']:.4f} |" in told
+    assert f"Judged against version 1 (state `{record['champion']['state_digest'][:16]}`)" in told
+    assert f"{record['data']['rows']:,} distinct customer, product and day" in told
+
+
+def test_the_interval_of_a_mean_is_the_normal_one():
+    scores = pd.DataFrame({"challenger": [0.0, 1.0, 0.5, 0.5], "popularity": [0.0, 0.5, 0.0, 0.5]})
+    found = quality(scores)
+    half = 1.96 * scores["challenger"].std() / 2
+    assert found["challenger"]["low"] == pytest.approx(0.5 - half)
+    assert found["popularity"]["difference"] == pytest.approx(0.25)
+    assert found["challenger"]["difference_high"] == 0
 
 
 def test_a_version_is_made_again_bit_for_bit_and_nothing_is_written(trained, tmp_path):

@@ -140,7 +140,8 @@ def test_a_champions_release_that_is_damaged_is_written_again(home, damage):
         (home.folder / "current").write_text("\0\xff nonsense")
     assert home.release().release == made == release.pointed(home.folder)
     assert release.is_whole(home.folder / made)
-    assert sorted(path.name for path in home.folder.iterdir()) == ["current", made]
+    left = sorted(path.name for path in home.folder.iterdir())
+    assert left == ["current", "history.jsonl", made]
 
 
 def test_a_model_with_another_state_is_refused(home, monkeypatch):

@@ -1,0 +1,172 @@
+"""A model card: what a version is, how good, on what data, why it was made, and where it ends.
+
+After Mitchell et al., "Model Cards for Model Reporting" (FAccT 2019).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CARD = "card.md"
+# Of the standard normal distribution: 95 % lie within.
+WITHIN = 1.96
+OWN = "challenger"
+
+
+def quality(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """How good each contender is, and how much better the version is than it.
+
+    Parameters
+    ----------
+    scores : a metric by customer (rows) of each contender (columns), "challenger" among them.
+
+    Returns
+    -------
+    By contender its `mean` with the 95 % interval `low` to `high`, and the mean paired
+    `difference` of the version to it with `difference_low` to `difference_high`; by the normal
+    approximation over customers.
+    """
+    return {
+        str(name): {
+            **_interval(scores[name], ("mean", "low", "high")),
+            **_interval(
+                scores[OWN] - scores[name], ("difference", "difference_low", "difference_high")
+            ),
+        }
+        for name in scores.columns
+    }
+
+
+def _interval(values: pd.Series, names: tuple[str, str, str]) -> dict[str, float]:
+    mean = float(values.mean())
+    half = WITHIN * float(values.std(ddof=1)) / float(np.sqrt(len(values)))
+    return dict(zip(names, (mean, mean - half, mean + half), strict=True))
+
+
+def card(record: Mapping[str, Any], version: int) -> str:
+    """The card of a version as Markdown, from its provenance record alone."""
+    return "\n".join(
+        [
+            f"# {record['model']}, version {version}",
+            "",
+            f"Made at {record['made_at']} UTC. Cause: {record['cause']}.",
+            "",
+            *_verdict(record),
+            *_quality(record),
+            *_data(record["data"]),
+            *_recipe(record),
+            *_limits(record),
+            "",
+        ]
+    )
+
+
+def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
+    verdict, champion = record["verdict"], record["champion"]
+    yield "## Verdict"
+    yield ""
+    yield f"**{verdict['decision']}**: {verdict['reason']}"
+    yield ""
+    if champion:
+        yield (
+            f"Judged against version {champion['version']} "
+            f"(state `{champion['state_digest'][:16]}`) "
+            f"from {verdict['window_start']} to {verdict['window_end']}."
+        )
+        yield ""
+
+
+def _quality(record: Mapping[str, Any]) -> Iterator[str]:
+    verdict = record["verdict"]
+    yield "## Quality"
+    yield ""
+    yield (
+        f"NDCG@20 on what {verdict['customers']:,} known customers bought from "
+        f"{verdict['window_start']} to {verdict['window_end']}, which none had seen; "
+        "95 % intervals over customers."
+    )
+    yield ""
+    yield from _table(
+        ("", "NDCG@20", "interval", "this version's lead", "interval"),
+        [
+            (
+                "this version" if name == OWN else name.replace("_", " "),
+                f"{one['mean']:.4f}",
+                f"{one['low']:.4f} to {one['high']:.4f}",
+                *(
+                    ("", "")
+                    if name == OWN
+                    else (
+                        f"{one['difference']:+.4f}",
+                        f"{one['difference_low']:+.4f} to {one['difference_high']:+.4f}",
+                    )
+                ),
+            )
+            for name, one in _contenders(record)
+        ],
+    )
+
+
+def _contenders(record: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    return sorted(record["quality"].items(), key=lambda one: (one[0] != OWN, one[0]))
+
+
+def _data(data: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Data"
+    yield ""
+    rows = [
+        ("rows", f"{data['rows']:,} distinct customer, product and day"),
+        ("days", f"{data['first_day']} to {data['as_of']}"),
+        ("snapshot", f"{data['snapshot']} (marts {data['marts_snapshot']})"),
+        ("training set", f"`{data['training_set']}`"),
+    ]
+    rows += [
+        (f"deliveries of {source}", f"{held['deliveries']:,} with {held['rows']:,} rows")
+        for source, held in sorted(data["deliveries"].items())
+    ]
+    rows += [
+        (f"feature view {name}", f"`{one[:16]}`") for name, one in sorted(data["views"].items())
+    ]
+    yield from _table(("", ""), rows)
+
+
+def _recipe(record: Mapping[str, Any]) -> Iterator[str]:
+    code, environment = record["code"], record["environment"]
+    yield "## Recipe"
+    yield ""
+    commit = f"commit `{code['commit']}`" if code["commit"] else "no commit"
+    more = ", with changes that were not committed" if code["uncommitted"] else ""
+    kernels = {f"{one['architecture']} {one['version']}" for one in environment["blas"]}
+    rows = [(f"`{name}`", str(value)) for name, value in sorted(record["params"].items())]
+    rows += [
+        ("code", f"{commit}{more}; package `{code['digest'][:16]}`"),
+        ("computed by", f"{environment['threads']} threads, BLAS {', '.join(sorted(kernels))}"),
+        ("state", f"`{record['state_digest']}`"),
+    ]
+    yield from _table(("", ""), rows)
+
+
+def _limits(record: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Limits"
+    yield ""
+    yield "- It was judged before it was fitted on all days; for its last state no day is new."
+    yield "- Customers it has not seen get what is popular, and are in none of the figures above."
+    yield "- Only products bought up to the last day of its data can be recommended."
+    behind = [
+        name.replace("_", " ")
+        for name, one in _contenders(record)
+        if name != OWN and one["difference_low"] <= 0
+    ]
+    if behind:
+        yield f"- On these customers it is not surely better than {', '.join(behind)}."
+    yield ""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
+    yield ""
