@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.cli_catalog import catalog_app, lineage
+from ops_platform.cli_catalog import catalog_app, impact, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
 from ops_platform.cli_lake import check_app, lake_app
@@ -39,6 +39,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models_app, name="models")
 app.command()(lineage)
+app.command()(impact)
 app.command()(reproduce)
 
 # What dbt does on the lake's tables; the rest needs none.

@@ -1,13 +1,17 @@
-"""`ops lineage` and `ops catalog`: what is made from what, and the page that says it all."""
+"""`ops lineage`, `ops impact`, `ops catalog`: what is made from what, and all of it on a page."""
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from ops_platform.prompt import Json, console, print_json, working
+
+if TYPE_CHECKING:
+    from ops_platform.catalog.impact import Impact
 
 catalog_app = typer.Typer(help="The catalog of every table and column.", no_args_is_help=True)
 
@@ -35,6 +39,50 @@ def lineage(
         title = "is made from" if way == "up" else "goes into"
         # As wide as its lines are where a program reads it.
         console.print(drawn(tree, title), width=None if console.is_terminal else 500)
+
+
+def impact(
+    delivery: Annotated[
+        str, typer.Argument(help="A delivery: path, file name or how its SHA-256 begins.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """A delivery was wrong: which rows, tables, features, versions and releases it went into."""
+    from ops_platform.catalog.impact import find
+    from ops_platform.catalog.impact import impact as impact_of
+    from ops_platform.catalog.whole import lineage_graph
+    from ops_platform.ingest.contract_file import read_contracts
+    from ops_platform.lake.location import Lake
+
+    with working("reading the ledger, dbt's SQL, the registry and the releases") as settings:
+        sources = [contract.name for contract in read_contracts(settings.contracts)]
+        entries = find(Lake.at(settings), sources, delivery)
+        graph = lineage_graph(settings)
+        found = [impact_of(graph, entry, settings.releases) for entry in entries]
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        _tell_impact(one)
+
+
+def _tell_impact(one: "Impact") -> None:
+    def tell(text: str) -> None:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+
+    held = "the lake holds its rows" if one.held else "the lake holds its rows no longer"
+    tell(f"{one.source} {one.path} ({one.sha256[:12]}, {one.status}): {held}")
+    tell(f"rows: {one.rows_raw:,} in raw.{one.source}, {one.rows_quarantined:,} in quarantine")
+    tell(f"columns: {sum(map(len, one.tables.values()))} of {len(one.tables)} tables")
+    for table, columns in one.tables.items():
+        tell(f"  {table}: {', '.join(columns) or 'which rows it has'}")
+    tell(f"features: {', '.join(one.features) or 'none'}")
+    tell(f"versions: {', '.join(one.versions) or 'none'}")
+    if not one.releases:
+        tell("releases: none")
+    for made in one.releases:
+        when = "; ".join(f"{start} to {end or 'now'}" for start, end in made.served)
+        tell(f"release {made.release} of {made.version}: {when or 'never served'}")
 
 
 @catalog_app.command("build")

@@ -180,18 +180,21 @@ def models_show(
     as_json: Json = False,
 ) -> None:
     """The card of a version; as JSON the whole record of what it was made of."""
-    from ops_platform.models import card, provenance
+    from ops_platform.models import provenance
+    from ops_platform.models.card import CARD
 
     with working("reading the registry") as settings:
         registry = _registry(settings)
         version = _version(registry, name)
+        card = registry.document(version, CARD).decode()
         record, sealed = provenance.read(registry, version)
-        if not sealed:
-            raise RegistryError(f"the record of {name} is not as it was registered")
+        summary = _summary(settings, version)
     if as_json:
-        print_json({**_summary(settings, version), "record": record})
-    else:
-        console.print(Markdown(card.card(record, version.version)))
+        print_json({**summary, "sealed": sealed, "record": record})
+        return
+    word = "" if sealed else ", [red]whose record is not as it was registered[/]"
+    console.print(f"version {version.version} of {version.name}{word}")
+    console.print(Markdown(card))
 
 
 @models_app.command("rollback")
@@ -209,9 +212,7 @@ def models_rollback(
 
     with working("going back") as settings:
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
-        served = roll_back(
-            *(Lake.at(settings), _registry(settings), settings.releases),
-            *(name, settings.now(), key, to),
-        )
+        lake, registry = Lake.at(settings), _registry(settings)
+        served = roll_back(lake, registry, settings.releases, name, settings.now(), key, to)
     word = "serves now" if served.moved else "serves already"
     console.print(f"{name} version {served.version} {word}: release {served.release}")

@@ -45,11 +45,11 @@ def _interval(values: pd.Series, names: tuple[str, str, str]) -> dict[str, float
     return dict(zip(names, (mean, mean - half, mean + half), strict=True))
 
 
-def card(record: Mapping[str, Any], version: int) -> str:
+def card(record: Mapping[str, Any]) -> str:
     """The card of a version as Markdown, from its provenance record alone."""
     return "\n".join(
         [
-            f"# {record['model']}, version {version}",
+            f"# {record['model']}, as of {record['data']['as_of']}",
             "",
             f"Made at {record['made_at']} UTC. Cause: {record['cause']}.",
             "",

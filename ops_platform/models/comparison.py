@@ -113,7 +113,13 @@ def _kernels(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[s
     """What computes here otherwise than it did there."""
     for name in ("python", "machine", "packages", "simd", "blas"):
         if recorded[name] != here[name]:
-            yield f"{name} was {recorded[name]} and is {here[name]}"
+            yield f"{name} was {_short(recorded[name])} and is {_short(here[name])}"
+
+
+def _short(told: Any) -> str:
+    if isinstance(told, list):
+        return ", ".join(map(_short, told)) or "none"
+    return " ".join(f"{value}" for value in told.values()) if isinstance(told, dict) else str(told)
 
 
 def _largest(original: State, learned: State) -> float | None:

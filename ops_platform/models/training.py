@@ -194,13 +194,12 @@ def train(
     snapshot = rows.pointer.snapshot
     catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
-    documents = provenance.documents(record, made.code.patch)
+    told = card(record)
+    documents = {**provenance.documents(record, made.code.patch), CARD: told.encode()}
     tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
     version = registry.register(
         name, model, metrics=metrics, tags=tags, now=now, documents=documents
     )
-    told = card(record, version)
-    registry.add_document(registry.version(name, version), CARD, told.encode())
     return Outcome(version, verdict.reason, verdict, metrics, told)
 
 

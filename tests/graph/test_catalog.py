@@ -1,5 +1,7 @@
 """The lineage and the catalog of a whole platform."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -62,6 +64,21 @@ def test_a_version_is_followed_up_to_every_delivery_and_only_what_it_uses(catalo
     assert not {"features.customer_activity", "raw.orders.country"} & above
     held = _held(platform.lake, snapshot=_snapshot_of_first(platform))
     assert catalog.graph.fitted_on["models/recommender@1"] == held
+
+
+def test_a_wrong_delivery_is_followed_to_the_release_that_serves(platform):
+    done = platform.run("ops", "impact", "2024-01-08.csv", "--json")
+
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["rows_raw"] > 0 and found["held"]
+    assert "unit_price" in found["tables"]["marts.fct_order_lines"]
+    assert found["features"] == ["features.customer_activity", "features.customer_products"]
+    assert found["versions"] == ["models/recommender@1"]
+    (release,) = found["releases"]
+    ((start, end),) = release["served"]
+    assert start and end is None
+    assert "no delivery 'x.csv'" in platform.run("ops", "impact", "x.csv").stderr
 
 
 def test_every_table_and_column_is_in_the_catalog_and_has_words(catalog, platform):

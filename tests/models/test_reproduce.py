@@ -128,12 +128,21 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
 
 def test_a_version_has_a_card_with_its_figures(trained, record):
     told = trained.home.registry.document(trained.version(2), CARD).decode()
-    assert told == card(record, 2)
-    assert told.startswith("# recommender, version 2\n")
+    assert told == card(record)
+    assert told.startswith("# recommender, as of 2024-03-31\n")
     assert "Cause: alarm recommender-v1-2024-03-25." in told
     assert f"| popularity | {record['metrics']['popularity_ndcg_at_20']:.4f} |" in told
     assert f"Judged against version 1 (state `{record['champion']['state_digest'][:16]}`)" in told
     assert f"{record['data']['rows']:,} distinct customer, product and day" in told
+
+
+def test_the_card_and_the_record_are_shown_at_the_prompt(trained, record, monkeypatch):
+    monkeypatch.setenv("OPS_HOME", str(trained.home.settings.home))
+    shown = CliRunner().invoke(app, ["models", "show", "models/recommender@1"])
+    assert shown.stdout.startswith("version 1 of recommender\n")
+    assert "Cause: by hand." in shown.stdout
+    told = json.loads(CliRunner().invoke(app, ["models", "show", NAME, "--json"]).stdout)
+    assert (told["version"], told["sealed"], told["record"]) == (2, True, record)
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():

@@ -1,10 +1,13 @@
 """Going back to a version that served before; who served when is on record."""
 
+import json
 import shutil
 from datetime import datetime
 
 import pytest
+from typer.testing import CliRunner
 
+from ops_platform.cli import app
 from ops_platform.errors import LakeError, RegistryError, ReleaseError
 from ops_platform.models.registry import ROLLED_BACK, Registry
 from ops_platform.models.zoo import recommender
@@ -106,6 +109,18 @@ def test_a_line_left_unfinished_and_a_pointer_moved_by_hand_do_no_harm(served):
     moves = history.read(served.folder)
     assert len(moves) == 4
     assert (moves[-1].release, moves[-1].why) == (first, "found to serve")
+
+
+def test_going_back_at_the_prompt_and_what_the_list_says_then(served, monkeypatch):
+    monkeypatch.setenv("OPS_HOME", str(served.path))
+    monkeypatch.setenv("OPS_DATA_PATH", str(served.data))
+    done = CliRunner().invoke(app, ["models", "rollback", NAME])
+    assert done.stdout.startswith("recommender version 2 serves now: release v2-"), done.stderr
+    again = CliRunner().invoke(app, ["models", "rollback", NAME, "--to", "2"])
+    assert again.stdout.startswith("recommender version 2 serves already: release v2-")
+    listed = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
+    assert [one["serves"] for one in listed] == [False, True, False]
+    assert listed[2]["rolled_back"].endswith("to version 2")
 
 
 @pytest.mark.parametrize(
