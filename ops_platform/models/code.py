@@ -17,6 +17,9 @@ PACKAGE = "ops_platform"
 # What a run depends on of a checkout; only of these is recorded what was not committed.
 TRACKED = (PACKAGE, "contracts", "dbt_project", "pyproject.toml", "requirements.lock")
 
+# Set where git itself has called, in a hook say; they name another repository or index.
+_HOOKS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+
 
 @dataclass(frozen=True)
 class Code:
@@ -116,7 +119,7 @@ def _git(folder: Path, *arguments: str, **environment: str) -> bytes | None:
     done = subprocess.run(
         [git, *arguments],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={name: value for name, value in os.environ.items() if name not in _HOOKS} | environment,
         capture_output=True,
         check=False,
     )
