@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ops_platform.errors import ReleaseError
 from ops_platform.lake.durable import sync_folder
 from ops_platform.serve.release import version_of
 
@@ -50,17 +51,26 @@ def _move(line: str) -> Move | None:
 
 
 def note(folder: Path, release: str, now: datetime, why: str) -> None:
-    """Write down, for good, that the pointer names this release now, if that is not known yet."""
+    """Write down, for good, that the pointer names this release now, if that is not known yet.
+
+    Raises ReleaseError when it can't be written.
+    """
     moves = read(folder)
     if moves and moves[-1].release == release:
         return
     line = json.dumps(asdict(Move(now.isoformat(), release, why)))
-    with (folder / HISTORY).open("ab") as file:
-        # What a killed writer left unfinished ends here.
-        file.write(f"\n{line}\n".encode() if _is_torn(folder / HISTORY) else f"{line}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
+    try:
+        with (folder / HISTORY).open("ab") as file:
+            # What a killed writer left unfinished ends here.
+            start = "\n" if _is_torn(folder / HISTORY) else ""
+            file.write(f"{start}{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(folder)
+    except OSError as error:
+        raise ReleaseError(
+            f"{release} serves, but {folder / HISTORY} can't be written to: {error}"
+        ) from error
 
 
 def _is_torn(path: Path) -> bool:
