@@ -113,7 +113,8 @@ def roll_back(
         if back == left:
             return Served(name, back, pointed, moved=False)
         made = _release_of(lake, registry, folder, version, now, customer_key)
-        registry.set_tag(name, left, ROLLED_BACK, f"{now.isoformat()} to version {back}")
+        if left in registry.numbers(name):
+            registry.set_tag(name, left, ROLLED_BACK, f"{now.isoformat()} to version {back}")
         registry.set_tag(name, back, ROLLED_BACK, None)
         _point_to(folder, made, now, f"rolled back from version {left}")
         registry.promote(name, back)

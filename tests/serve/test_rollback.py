@@ -68,6 +68,13 @@ def test_a_newer_version_is_released_after_going_back(served):
     back(served)
     served.register(fitted(repeat_weight=0.3))
     assert served.release().version == 4
+    # Version 3 was left, so it is not what served before.
+    assert back(served).version == 2
+
+
+def test_from_a_version_that_was_deleted_one_goes_back_too(served):
+    served.registry._client.delete_model_version(NAME, "3")
+    assert back(served).version == 2
 
 
 def test_any_version_can_be_named_and_its_tag_goes(served):
@@ -125,7 +132,7 @@ def test_going_back_at_the_prompt_and_what_the_list_says_then(served, monkeypatc
 
 @pytest.mark.parametrize(
     ("to", "error", "told"),
-    [(9, RegistryError, "Can't look up version 9"), (4, LakeError, "at snapshot 999")],
+    [(9, RegistryError, "There is no version 9"), (4, LakeError, "at snapshot 999")],
 )
 def test_a_version_that_can_not_serve_leaves_all_as_it_was(served, to, error, told):
     served.register(promote=False, snapshot="999")
