@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,17 +39,17 @@ def reproduce(
     """
     if name is None and not every:
         raise typer.BadParameter("name a model or a version, or ask for --all")
-    with working("making versions again") as settings, TemporaryDirectory() as scratch:
+    from ops_platform.lake.scratch import scratch_folder
+
+    with working("making versions again") as settings:
         try:
-            registry = _registry(settings)
-            found = []
-            for version in _versions(registry, name, every):
-                told = {"model": version.name, "version": version.version}
-                one = _reproduced(
-                    settings, registry, version, Path(scratch), in_recorded_environment
-                )
-                found.append(told | asdict(one))
-                errors.print(escape(f"{version.name}@{version.version}: {one.outcome}"))
+            registry, found = _registry(settings), []
+            with scratch_folder(settings.home / "scratch" / "reproduce") as scratch:
+                for version in _versions(registry, name, every):
+                    told = {"model": version.name, "version": version.version}
+                    one = _reproduced(settings, registry, version, scratch, in_recorded_environment)
+                    found.append(told | asdict(one))
+                    errors.print(escape(f"{version.name}@{version.version}: {one.outcome}"))
         except OpsError as error:
             # Exit code 1 is kept for what was made again and is different.
             errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
@@ -208,7 +207,7 @@ def models_rollback(
     from ops_platform.ingest.contract import customer_key
     from ops_platform.ingest.contract_file import read_contracts
     from ops_platform.lake.location import Lake
-    from ops_platform.serve.promotion import roll_back
+    from ops_platform.serve.rollback import roll_back
 
     with working("going back") as settings:
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))

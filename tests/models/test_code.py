@@ -31,14 +31,15 @@ def project(tmp_path) -> Path:
     return made
 
 
-def test_changed_new_and_removed_files_come_back_and_the_index_is_left_alone(project, tmp_path):
+def test_changed_new_and_removed_files_come_back_and_the_index_is_left_alone(project):
     folder = project / "ops_platform"
     (folder / "settings.py").write_text("A = 2\n")
     (folder / "new.bin").write_bytes(bytes(range(256)))
     (folder / "recipe.py").unlink()
     (project / "notes.txt").write_text("no part of the package")
     told = read(project)
-    back = tmp_path / "back"
+    # Where OPS_HOME is by default: within the repository.
+    back = project / ".ops"
     back.mkdir()
 
     check_out(project, told, back)

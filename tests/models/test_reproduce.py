@@ -322,3 +322,19 @@ def test_an_unknown_version_is_refused_with_exit_code_2(trained, monkeypatch, na
     done = CliRunner().invoke(app, ["reproduce", named])
     assert done.exit_code == 2
     assert "error:" in done.stderr
+
+
+def test_every_version_is_told_at_the_prompt_and_one_that_differs_decides(trained, monkeypatch):
+    monkeypatch.setenv("OPS_HOME", str(trained.home.settings.home))
+    registry = trained.home.registry
+    registry.set_tag(NAME, 1, "seed", "9")
+    registry.set_tag(NAME, 2, "recipe", "0" * 64)
+    try:
+        done = CliRunner().invoke(app, ["reproduce", "--all", "--json"])
+    finally:
+        registry.set_tag(NAME, 1, "seed", "3")
+        registry.set_tag(NAME, 2, "recipe", trained.version(1).tags["recipe"])
+    assert done.exit_code == 1
+    assert "recommender@1: different" in done.stderr
+    found = json.loads(done.stdout)
+    assert [(one["version"], one["part"]) for one in found] == [(1, "seed"), (2, "code")]

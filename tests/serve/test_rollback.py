@@ -12,7 +12,8 @@ from ops_platform.errors import LakeError, RegistryError, ReleaseError
 from ops_platform.models.registry import ROLLED_BACK, Registry
 from ops_platform.models.zoo import recommender
 from ops_platform.serve import history, release
-from ops_platform.serve.promotion import Served, roll_back
+from ops_platform.serve.promotion import Served
+from ops_platform.serve.rollback import roll_back
 from tests.serve.conftest import NAME, NOW, copy_of, fitted
 
 LATER = datetime(2024, 4, 2, 12)

@@ -1,0 +1,76 @@
+"""Back to a version that served before, which then stays."""
+
+from datetime import datetime
+from pathlib import Path
+
+from ops_platform.errors import ReleaseError
+from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import write_lock
+from ops_platform.models.registry import ROLLED_BACK, Registry, Version
+from ops_platform.serve import history, release
+from ops_platform.serve.promotion import Served, make, move_pointer
+
+
+def roll_back(
+    lake: Lake,
+    registry: Registry,
+    releases: Path,
+    name: str,
+    now: datetime,
+    customer_key: str | None = None,
+    to: int | None = None,
+) -> Served:
+    """Let an earlier version serve again: `to`, else the one that served before the present one.
+
+    Its release is used again where it is whole, else made anew, before anything moves. The version
+    that is left is tagged, so that it is not promoted again by itself. Another call finishes what
+    a killed one began.
+
+    Raises
+    ------
+    ReleaseError : nothing serves, none served before, or the release can't be made.
+    RegistryError, LakeError : the registry, that version or its snapshot can't be read.
+    """
+    folder = release.folder_of(releases, name)
+    with write_lock(lake):
+        pointed = release.pointed(folder)
+        if pointed is None:
+            raise ReleaseError(f"no version of {name!r} serves yet, so there is none to leave")
+        history.note(folder, pointed, now, "found to serve")
+        left = release.version_of(pointed, folder)
+        back = history.before(folder, left) if to is None else to
+        if back is None:
+            raise ReleaseError(
+                f"no version of {name!r} is known to have served before version {left}: "
+                "say which one by --to VERSION"
+            )
+        version = registry.version(name, back)
+        if back == left:
+            return Served(name, back, pointed, moved=False)
+        made = _release_of(lake, registry, folder, version, now, customer_key)
+        if left in registry.numbers(name):
+            registry.set_tag(name, left, ROLLED_BACK, f"{now.isoformat()} to version {back}")
+        registry.set_tag(name, back, ROLLED_BACK, None)
+        move_pointer(folder, made, now, f"rolled back from version {left}")
+        registry.promote(name, back)
+        return Served(name, back, made, moved=True)
+
+
+def _release_of(
+    lake: Lake,
+    registry: Registry,
+    folder: Path,
+    version: Version,
+    now: datetime,
+    customer_key: str | None,
+) -> str:
+    """The release of a version: the one that is there and fits, which later code need not load."""
+    for place in sorted(folder.glob(f"v{version.version}-*/")):
+        try:
+            manifest = release.load(place).manifest
+        except ReleaseError:
+            continue
+        same = manifest.state_digest == version.tags["state_digest"]
+        if same and manifest.customer_key == customer_key:
+            return place.name
+    return make(lake, registry, folder, version, now, customer_key)
