@@ -90,11 +90,6 @@ def before(folder: Path, serving: int) -> int | None:
 
     Whoever went back is where they were then, so going back again goes one further.
     """
-    served: list[int] = []
-    for version in (version_of(move.release, folder) for move in read(folder)):
-        if version in served:
-            del served[served.index(version) + 1 :]
-        else:
-            served.append(version)
-    position = served.index(serving) if serving in served else len(served)
-    return served[position - 1] if position else None
+    served = [version_of(move.release, folder) for move in read(folder)]
+    first = served.index(serving) if serving in served else 0
+    return served[first - 1] if first else None
