@@ -73,7 +73,7 @@ def test_a_wrong_delivery_is_followed_to_the_release_that_serves(platform):
     (found,) = json.loads(done.stdout)
     assert found["rows_raw"] > 0 and found["held"]
     assert "unit_price" in found["tables"]["marts.fct_order_lines"]
-    assert found["features"] == ["features.customer_activity", "features.customer_products"]
+    assert {"features.customer_activity", "features.customer_products"} <= {*found["features"]}
     assert found["versions"] == ["models/recommender@1"]
     (release,) = found["releases"]
     ((start, end),) = release["served"]

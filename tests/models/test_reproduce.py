@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops_platform.cli import app
+from ops_platform.features.view import find_views
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.models import code, comparison, provenance
@@ -119,7 +120,7 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
     assert record["champion"]["state_digest"] == trained.version(1).tags["state_digest"]
     assert record["environment"]["lock"] == provenance.lock_digest(PROJECT)
     assert {one["num_threads"] for one in record["environment"]["blas"]} == {2}
-    assert record["data"]["views"].keys() == {"customer_activity", "customer_products"}
+    assert record["data"]["views"] == {view.name: view.version for view in find_views()}
     assert record["metrics"] == version.metrics
     patch = trained.home.registry.document(version, provenance.PATCH)
     assert b"just_added.py" in patch and b"# Not committed." in patch
