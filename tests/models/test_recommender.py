@@ -10,9 +10,10 @@ from sklearn.base import clone
 from ops_platform.errors import TrainingError
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.interactions import numbered
+from ops_platform.models.item_item import ease, matrix
 from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
-from ops_platform.models.zoo.recommender import Recommender, _matrix, ease
+from ops_platform.models.zoo.recommender import Recommender
 
 AS_OF = date(2024, 3, 31)
 MODELS = [Recommender, Popularity, PersonalFrequency]
@@ -132,7 +133,7 @@ def test_ties_go_to_the_smaller_product_id():
 
 
 def test_ease_is_the_closed_form_of_its_paper(interactions):
-    counts = _matrix(numbered(interactions, AS_OF), np.ones(len(interactions)))
+    counts = matrix(numbered(interactions, AS_OF), np.ones(len(interactions)))
     dense = counts.toarray()
     inverse = np.linalg.inv(dense.T @ dense + 10 * np.eye(dense.shape[1]))
     expected = -inverse / np.diag(inverse)
@@ -209,5 +210,5 @@ def test_on_the_real_shop_the_recommender_beats_both_baselines(lines):
     later = net_purchases(lines, "2011-12-10")
     models = {model.__name__: model().fit(known, date(2011, 11, 8)) for model in MODELS}
     scores = judge(models, later[later["day"] >= "2011-11-09"]).mean()
-    assert scores["Recommender"] > 1.08 * scores["PersonalFrequency"]
+    assert scores["Recommender"] > 1.1 * scores["PersonalFrequency"]
     assert scores["Recommender"] > 3 * scores["Popularity"]
