@@ -13,6 +13,7 @@ from ops_platform.cli_catalog import catalog_app, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
 from ops_platform.cli_lake import check_app, lake_app
+from ops_platform.cli_models import evaluate
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
     Json,
@@ -37,6 +38,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
 app.command()(lineage)
+app.command()(evaluate)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {

@@ -13,8 +13,8 @@ from ops_platform.models.item_item import ease, matrix
 from ops_platform.models.ranking import Recommendations, recommend
 
 
-class _Baseline(BaseEstimator):
-    """Numbers what is known; a subclass learns from it and scores."""
+class Baseline(BaseEstimator):
+    """Numbers what is known and counts its days; a subclass learns from them and scores."""
 
     def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
         """Count days and learn; raises TrainingError like `numbered`."""
@@ -52,14 +52,14 @@ class _Baseline(BaseEstimator):
         raise NotImplementedError
 
 
-class Popularity(_Baseline):
+class Popularity(Baseline):
     """The same list for everybody: the products bought on the most distinct customer-days."""
 
     def _score(self, position: np.ndarray, days: np.ndarray) -> np.ndarray:
         return np.tile(self.popularity_.astype(float), (len(position), 1))
 
 
-class PersonalFrequency(_Baseline):
+class PersonalFrequency(Baseline):
     """What the customer bought on the most distinct days; ties and the rest by popularity.
 
     A strong baseline where people buy the same things again (Hu et al., SIGIR 2020).
@@ -70,7 +70,7 @@ class PersonalFrequency(_Baseline):
         return np.asarray(days + self.popularity_ / (self.popularity_.max() + 1))
 
 
-class Ease(_Baseline):
+class Ease(Baseline):
     """EASE (Steck, WWW 2019) on what was bought at all, without any regard to time.
 
     Parameters

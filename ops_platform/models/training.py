@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -28,6 +29,7 @@ from ops_platform.models.judging import judge
 from ops_platform.models.registry import Registry, Version
 
 K = 20
+ROOM = "ops_platform.models."
 FAULTS_TOLD = 5
 METRIC = f"ndcg_at_{K}"
 BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
@@ -175,14 +177,27 @@ def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> 
 
 
 def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
-    """What makes two versions the same: rows, recipe (the model's file), parameters and seed."""
-    source = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
+    """What makes two versions the same: rows, recipe (the model's code), parameters and seed."""
     return {
         "training_set": rows.digest,
         "as_of": rows.as_of.isoformat(),
-        "recipe": hashlib.sha256(source.encode()).hexdigest(),
+        "recipe": _recipe(type(model)),
         "params": json.dumps(model.get_params(), sort_keys=True),
     }
+
+
+def _recipe(kind: type[Estimator]) -> str:
+    """Digest of the model's file and of all files of this room that it imports from."""
+    names, waiting = set[str](), [kind.__module__]
+    while waiting:
+        name = waiting.pop()
+        if name in names or not name.startswith(ROOM):
+            continue
+        names.add(name)
+        held = vars(sys.modules[name]).values()
+        waiting += [getattr(one, "__module__", None) or "" for one in held]
+    sources = [inspect.getsource(sys.modules[name]) for name in sorted(names)]
+    return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 
 
 def _scores(

@@ -9,7 +9,8 @@ from sklearn.base import clone
 
 from ops_platform.errors import TrainingError
 from ops_platform.models.baselines import PersonalFrequency, Popularity
-from ops_platform.models.interactions import numbered
+from ops_platform.models.demand import trend
+from ops_platform.models.interactions import Interactions, numbered
 from ops_platform.models.item_item import ease, matrix
 from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
@@ -148,6 +149,28 @@ def test_a_recent_purchase_outweighs_an_old_one():
     )
     ranked = model.recommend(["a", "b"], k=1)
     assert ranked.product_id.ravel().tolist() == ["y", "x"]
+
+
+def test_demand_that_has_moved_is_a_trend_and_demand_that_varies_by_chance_is_none():
+    rng = np.random.default_rng(3)
+    product, age = rng.integers(40, size=4000), rng.integers(200, size=4000)
+    even = Interactions(np.array(["c"]), np.arange(40).astype(str), 0 * product, product, age)
+    assert np.abs(np.log(trend(even, 7.0))).max() < 0.2
+    risen = np.where(product < 4, age // 20, age)
+    moved = trend(Interactions(even.customers, even.products, even.customer, product, risen), 7.0)
+    assert moved[:4].min() > 2 > 1 > moved[4:].max()
+
+
+def test_first_purchases_follow_the_demand_in_full_and_habits_less(interactions):
+    state = Recommender().fit(interactions, AS_OF).state()
+    before = Recommender.from_state({}, {**state, "popularity": 0 * state["popularity"]})
+    after = Recommender.from_state({}, {**before.state(), "trend": 16 * state["trend"]})
+    lists = [model.recommend(["c000"], 25) for model in (before, after)]
+    one, other = (dict(zip(found.product_id[0], found.scores[0], strict=True)) for found in lists)
+    times = {product: other[product] / score for product, score in one.items() if score > 0}
+    bought = set(interactions.loc[interactions["customer_id"] == "c000", "product_id"])
+    assert {round(times[product], 6) for product in bought} == {2}
+    assert {round(times[product], 6) for product in set(times) - bought} == {16}
 
 
 def test_personal_frequency_counts_days_then_popularity_then_id():
