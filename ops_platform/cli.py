@@ -13,6 +13,7 @@ from ops_platform.cli_catalog import catalog_app, impact, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
 from ops_platform.cli_lake import check_app, lake_app
+from ops_platform.cli_models import evaluate
 from ops_platform.cli_versions import models_app, reproduce
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
@@ -41,6 +42,7 @@ app.add_typer(models_app, name="models")
 app.command()(lineage)
 app.command()(impact)
 app.command()(reproduce)
+app.command()(evaluate)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {

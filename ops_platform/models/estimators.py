@@ -32,8 +32,10 @@ class Estimator(Protocol):
         """Learn from the distinct (customer_id, product_id, day) up to `as_of`."""
         ...
 
-    def recommend(self, customers: IdsLike, k: int = 20) -> Recommendations:
-        """The k best products for each of n customers."""
+    def recommend(
+        self, customers: IdsLike, k: int = 20, discovery: bool = False
+    ) -> Recommendations:
+        """The k best products for each of n customers; only ones never bought for `discovery`."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:

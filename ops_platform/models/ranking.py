@@ -7,8 +7,6 @@ import numpy as np
 
 # 256 customers by 100,000 products are 205 MB of scores.
 BLOCK = 256
-# Popularity fills up the lists, it never outweighs what is known of a customer.
-POPULARITY_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -17,8 +15,9 @@ class Recommendations:
 
     Attributes
     ----------
-    product_id : str (n, k); fewer columns where the catalogue has fewer products than k.
-    scores : float64 (n, k), falling in each row.
+    product_id : str (n, k); fewer columns where the catalogue has fewer products than k, and ""
+        where what may be recommended to the customer is fewer.
+    scores : float64 (n, k), falling in each row, -inf where the product is "".
     known : bool (n,), False for a customer who is not in the training set.
     """
 
@@ -37,7 +36,8 @@ def recommend(
 
     Parameters
     ----------
-    score : from customer positions (b,), -1 for unknown ones, to scores (b, n_products).
+    score : from customer positions (b,), -1 for unknown ones, to scores (b, n_products); -inf for
+        what may not be recommended.
     position : int (n,), position of each customer in the training set, or -1.
     products : str (n_products,), sorted.
     k : length of the lists.
@@ -54,7 +54,8 @@ def recommend(
     for start in range(0, len(position), BLOCK):
         block = slice(start, start + BLOCK)
         top[block], scores[block] = top_k(score(position[block]), k)
-    return Recommendations(products[top], scores, position >= 0)
+    product_id = np.where(np.isneginf(scores), "", products[top])
+    return Recommendations(product_id, scores, position >= 0)
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -31,6 +32,7 @@ from ops_platform.models.provenance import MadeWith
 from ops_platform.models.registry import Registry, Version
 
 K = 20
+ROOM = "ops_platform.models."
 FAULTS_TOLD = 5
 METRIC = f"ndcg_at_{K}"
 BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
@@ -209,7 +211,7 @@ def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> 
 
 
 def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
-    """What makes two versions the same: rows, recipe (the model's file), parameters and seed."""
+    """What makes two versions the same: rows, recipe (the model's code), parameters and seed."""
     return {
         "training_set": rows.digest,
         "as_of": rows.as_of.isoformat(),
@@ -219,9 +221,17 @@ def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
 
 
 def recipe_of(model: Estimator) -> str:
-    """SHA-256 of the file that defines the model."""
-    source = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
-    return hashlib.sha256(source.encode()).hexdigest()
+    """Digest of the model's file and of all files of this room that it imports from."""
+    names, waiting = set[str](), [type(model).__module__]
+    while waiting:
+        name = waiting.pop()
+        if name in names or not name.startswith(ROOM):
+            continue
+        names.add(name)
+        held = vars(sys.modules[name]).values()
+        waiting += [getattr(one, "__module__", None) or "" for one in held]
+    sources = [inspect.getsource(sys.modules[name]) for name in sorted(names)]
+    return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 
 
 def _scores(

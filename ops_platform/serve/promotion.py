@@ -212,6 +212,6 @@ def _require_same_answers(scorer: Scorer, model: Estimator, version: Version) ->
         if not same or off.max() > TOLERANCE:
             raise ReleaseError(
                 f"version {version.version} of {version.name!r} can't be served: for customer "
-                f"{customer} its release answers otherwise than the model; the service scores "
-                "history @ links + popularity, and so must the model"
+                f"{customer} its release answers otherwise than the model; the service scores as "
+                "models/scoring.py does, and so must the model"
             )

@@ -18,13 +18,11 @@ from ops_platform.errors import ReleaseError
 from ops_platform.features import online_store
 from ops_platform.lake.durable import sync_folder
 from ops_platform.models import state
+from ops_platform.models.scoring import OF_CUSTOMERS, OF_PRODUCTS
 
 MODEL, ONLINE, CATALOG, MANIFEST = "model.npz", "online.npz", "catalog.json", "manifest.json"
 POINTER = "current"
-ARRAYS = {
-    MODEL: ("products", "popularity", "links_data", "links_indices", "links_indptr"),
-    ONLINE: ("customers", "history_data", "history_indices", "history_indptr"),
-}
+ARRAYS = {MODEL: OF_PRODUCTS, ONLINE: OF_CUSTOMERS}
 _ID = re.compile(r"v([1-9][0-9]*)-[0-9a-f]{12}")
 # Of the manifest, what does not decide what is served.
 _BESIDE = ("release", "created_at")

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops_platform.models.ranking import POPULARITY_WEIGHT, top_k
+from ops_platform.models.ranking import top_k
+from ops_platform.models.scoring import Contributions, Scoring
 from ops_platform.serve.release import Release
 
-REPEATED, POPULAR = "bought regularly", "popular now"
+REPEATED, NEW, POPULAR = "bought regularly", "new", "popular now"
+# Days since the first purchase by anyone for which a product is told to be new.
+NEW_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -20,24 +23,8 @@ class Recommended:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Contributions:
-    """What each bought product adds to the score of each product, a row each.
-
-    Attributes
-    ----------
-    source : int64 (n,), position of the bought product.
-    target : int32 (n,), position of the product whose score it adds to.
-    value : float64 (n,).
-    """
-
-    source: np.ndarray
-    target: np.ndarray
-    value: np.ndarray
-
-
 class Scorer:
-    """Answers from one release: popularity, and `history @ links` for customers it knows.
+    """Answers from one release, as `Scoring` scores.
 
     Parameters
     ----------
@@ -49,10 +36,11 @@ class Scorer:
         arrays = release.arrays
         self.manifest = release.manifest
         self._catalog = release.catalog
+        self._scoring = Scoring(arrays)
         self._products: list[str] = arrays["products"].tolist()
-        self._prior = POPULARITY_WEIGHT * arrays["popularity"]
-        self._history = tuple(arrays[f"history_{part}"] for part in ("data", "indices", "indptr"))
-        self._links = tuple(arrays[f"links_{part}"] for part in ("data", "indices", "indptr"))
+        self._is_new = arrays["product_age"] < NEW_DAYS
+        # Where all began lately nothing is newer than the rest.
+        self._is_new &= arrays["product_age"].max(initial=0) >= 2 * NEW_DAYS
         # By Python's own text: numpy drops NUL characters at the end of one.
         self._positions = {name: n for n, name in enumerate(arrays["customers"].tolist())}
 
@@ -69,12 +57,11 @@ class Scorer:
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        found = self._contributions(self._positions.get(customer_id))
-        scores = self._prior + np.bincount(
-            found.target, weights=found.value, minlength=len(self._products)
-        )
-        best, values = top_k(scores[None, :], min(k, len(self._products)))
-        reasons = self._reasons(best[0], found)
+        position = np.array([self._positions.get(customer_id, -1)])
+        found = self._scoring.contributions(position)
+        scores = self._scoring.score(position, found)
+        best, values = top_k(scores, min(k, len(self._products)))
+        reasons = self._reasons(best[0], found, int(position[0]))
         return [
             Recommended(
                 product_id=self._products[product],
@@ -87,20 +74,8 @@ class Scorer:
             )
         ]
 
-    def _contributions(self, position: int | None) -> _Contributions:
-        """In the order in which a sparse product sums them, so the last digits are the same."""
-        weights, bought, bounds = self._history
-        row = slice(0, 0) if position is None else slice(bounds[position], bounds[position + 1])
-        weights, bought = weights[row], bought[row]
-        data, targets, bounds = self._links
-        starts, counts = bounds[bought], np.diff(bounds)[bought]
-        source = np.repeat(np.arange(len(bought)), counts)
-        within = np.arange(len(source)) - (np.cumsum(counts) - counts)[source]
-        entry = starts[source] + within
-        return _Contributions(bought[source], targets[entry], weights[source] * data[entry])
-
-    def _reasons(self, best: np.ndarray, found: _Contributions) -> list[str]:
-        """For each of these products, what adds most to its score."""
+    def _reasons(self, best: np.ndarray, found: Contributions, position: int) -> list[str]:
+        """For each of these products: a habit, or what adds most to its affinity, or its demand."""
         rank = np.full(len(self._products), -1)
         rank[best] = np.arange(len(best))
         row = rank[found.target]
@@ -109,15 +84,14 @@ class Scorer:
         order = np.lexsort((source, -value, row))
         rows, first = np.unique(row[order], return_index=True)
         strongest = dict(zip(rows.tolist(), source[order][first].tolist(), strict=True))
+        bought = set(self._scoring.bought(position).tolist()) if position >= 0 else set()
         return [
-            self._reason(product, strongest.get(position))
-            for position, product in enumerate(best.tolist())
+            REPEATED if product in bought else self._reason(product, strongest.get(rank))
+            for rank, product in enumerate(best.tolist())
         ]
 
     def _reason(self, product: int, strongest: int | None) -> str:
-        if strongest is None:
-            return POPULAR
-        if strongest == product:
-            return REPEATED
-        name = self._products[strongest]
-        return f"goes with {self._catalog.get(name) or name}"
+        if strongest is not None:
+            name = self._products[strongest]
+            return f"goes with {self._catalog.get(name) or name}"
+        return NEW if self._is_new[product] else POPULAR

@@ -65,6 +65,19 @@ def test_the_champion_beats_both_baselines_and_states_its_window(platform):
     assert champion["window"]["start"] < champion["window"]["end"] == champion["as_of"]
 
 
+def test_the_model_is_evaluated_beside_its_baselines_from_the_prompt(platform):
+    champion = platform.status()["models"]["recommender"]
+    done = platform.run("ops", "evaluate", "recommender", "--days", "14", "--json")
+    assert done.returncode == 0, done.stderr
+    (window,) = json.loads(done.stdout)
+    assert window["end"] == champion["as_of"]
+    assert "judging on" in done.stderr
+    found = {(one["task"], one["contender"]): one for one in window["figures"]}
+    assert found["all items", "personal_frequency"]["ratio"] > 1
+    assert found["discovery", "recommender"]["ndcg"] > 0
+    assert found["discovery", "ease"]["low"] <= found["discovery", "ease"]["ndcg"]
+
+
 def test_the_loop_lists_the_version_and_tells_once_what_the_gate_decided(platform):
     said, champion = [], platform.status()["models"]["recommender"]
     loop = Loop(platform.settings, "recommender", free_port(), said.append)

@@ -8,14 +8,17 @@ import pytest
 from sklearn.base import clone
 
 from ops_platform.errors import TrainingError
-from ops_platform.models.baselines import PersonalFrequency, Popularity
-from ops_platform.models.interactions import numbered
+from ops_platform.models.baselines import Ease, PersonalFrequency, Popularity
+from ops_platform.models.demand import trend
+from ops_platform.models.evaluation import evaluate
+from ops_platform.models.interactions import Interactions, numbered
+from ops_platform.models.item_item import ease, matrix
 from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
-from ops_platform.models.zoo.recommender import Recommender, _matrix, ease
+from ops_platform.models.zoo.recommender import Recommender
 
 AS_OF = date(2024, 3, 31)
-MODELS = [Recommender, Popularity, PersonalFrequency]
+MODELS = [Recommender, Popularity, PersonalFrequency, Ease]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "online-retail"
 
 
@@ -49,7 +52,7 @@ def test_an_unknown_customer_gets_the_most_popular_products(model, interactions)
     strangers = model().fit(interactions, AS_OF).recommend(["a", "c0005", "z"], k=3)
     assert not strangers.known.any()
     assert (strangers.product_id == strangers.product_id[0]).all()
-    if model is not Recommender:
+    if model in (Popularity, PersonalFrequency):
         bought = interactions.groupby("product_id").size()
         expected = sorted(bought.index, key=lambda product: (-bought[product], product))[:3]
         assert strangers.product_id[0].tolist() == expected
@@ -132,7 +135,7 @@ def test_ties_go_to_the_smaller_product_id():
 
 
 def test_ease_is_the_closed_form_of_its_paper(interactions):
-    counts = _matrix(numbered(interactions, AS_OF), np.ones(len(interactions)))
+    counts = matrix(numbered(interactions, AS_OF), np.ones(len(interactions)))
     dense = counts.toarray()
     inverse = np.linalg.inv(dense.T @ dense + 10 * np.eye(dense.shape[1]))
     expected = -inverse / np.diag(inverse)
@@ -147,6 +150,28 @@ def test_a_recent_purchase_outweighs_an_old_one():
     )
     ranked = model.recommend(["a", "b"], k=1)
     assert ranked.product_id.ravel().tolist() == ["y", "x"]
+
+
+def test_demand_that_has_moved_is_a_trend_and_demand_that_varies_by_chance_is_none():
+    rng = np.random.default_rng(3)
+    product, age = rng.integers(40, size=4000), rng.integers(200, size=4000)
+    even = Interactions(np.array(["c"]), np.arange(40).astype(str), 0 * product, product, age)
+    assert np.abs(np.log(trend(even, 7.0))).max() < 0.2
+    risen = np.where(product < 4, age // 20, age)
+    moved = trend(Interactions(even.customers, even.products, even.customer, product, risen), 7.0)
+    assert moved[:4].min() > 2 > 1 > moved[4:].max()
+
+
+def test_first_purchases_follow_the_demand_in_full_and_habits_less(interactions):
+    state = Recommender().fit(interactions, AS_OF).state()
+    before = Recommender.from_state({}, {**state, "popularity": 0 * state["popularity"]})
+    after = Recommender.from_state({}, {**before.state(), "trend": 16 * state["trend"]})
+    lists = [model.recommend(["c000"], 25) for model in (before, after)]
+    one, other = (dict(zip(found.product_id[0], found.scores[0], strict=True)) for found in lists)
+    times = {product: other[product] / score for product, score in one.items() if score > 0}
+    bought = set(interactions.loc[interactions["customer_id"] == "c000", "product_id"])
+    assert {round(times[product], 6) for product in bought} == {2}
+    assert {round(times[product], 6) for product in set(times) - bought} == {16}
 
 
 def test_personal_frequency_counts_days_then_popularity_then_id():
@@ -204,10 +229,13 @@ def net_purchases(lines: pd.DataFrame, until: str) -> pd.DataFrame:
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
-def test_on_the_real_shop_the_recommender_beats_both_baselines(lines):
-    known = net_purchases(lines, "2011-11-09")
+def test_on_the_real_shop_the_recommender_beats_the_baselines_of_both_tasks(lines):
+    known, cut = net_purchases(lines, "2011-11-09"), date(2011, 11, 8)
     later = net_purchases(lines, "2011-12-10")
-    models = {model.__name__: model().fit(known, date(2011, 11, 8)) for model in MODELS}
-    scores = judge(models, later[later["day"] >= "2011-11-09"]).mean()
-    assert scores["Recommender"] > 1.08 * scores["PersonalFrequency"]
-    assert scores["Recommender"] > 3 * scores["Popularity"]
+    models = {
+        model.__name__: model().fit(known, cut) for model in (Recommender, PersonalFrequency, Ease)
+    }
+    figures = evaluate(models, known, later[later["day"] >= "2011-11-09"])
+    ratio = {(one.task, one.contender): one.ratio for one in figures}
+    assert ratio["all items", "PersonalFrequency"] > 1.12
+    assert ratio["discovery", "Ease"] > 1.45

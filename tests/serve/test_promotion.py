@@ -1,6 +1,7 @@
 """What serves follows the verdicts; a run that is killed anywhere is finished by the next."""
 
 import shutil
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from ops_platform.models.zoo import recommender
 from ops_platform.serve import promotion, release
 from ops_platform.serve.promotion import Served, reconcile
 from tests.serve.conftest import NAME, fitted
+
+RECOMMEND = recommender.Recommender.recommend
 
 
 def alias(home) -> int:
@@ -153,7 +156,9 @@ def test_a_model_with_another_state_is_refused(home, monkeypatch):
         patch.setattr(
             recommender.Recommender, "state", lambda self: {**state(self), "bias": np.zeros(1)}
         )
-        with pytest.raises(ReleaseError, match="must have exactly the arrays customers, history"):
+        with pytest.raises(
+            ReleaseError, match="must have exactly the arrays again, customers, history"
+        ):
             home.release()
     assert release.pointed(home.folder) == first.release
     assert alias(home) == 1
@@ -162,7 +167,9 @@ def test_a_model_with_another_state_is_refused(home, monkeypatch):
 def test_a_model_that_scores_in_another_way_is_refused(home, monkeypatch):
     home.register()
     with monkeypatch.context() as patch:
-        patch.setattr(recommender, "POPULARITY_WEIGHT", 1e-3)
+        patch.setattr(
+            recommender.Recommender, "recommend", partialmethod(RECOMMEND, discovery=True)
+        )
         with pytest.raises(ReleaseError, match="its release answers otherwise than the model"):
             home.release()
     assert release.pointed(home.folder) is None

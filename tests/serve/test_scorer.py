@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.serve.release import load
@@ -44,7 +45,13 @@ def test_a_tie_goes_to_the_first_product(home, model):
 
 
 def test_reasons_name_what_adds_most(scorer, model):
-    history, links = model.history_.toarray(), model.links_.toarray()
+    n, m = len(model.customers_), len(model.products_)
+    state = model.state()
+    shared = state["history_indices"], state["history_indptr"]
+    history = csr_array((state["history_affinity"], *shared), shape=(n, m)).toarray()
+    links = csr_array(
+        (state["links_data"], state["links_indices"], state["links_indptr"]), shape=(m, m)
+    ).toarray()
     reasons = set()
     for row, customer in enumerate(model.customers_.tolist()):
         for one in scorer.recommend(customer, 25):
@@ -52,10 +59,10 @@ def test_reasons_name_what_adds_most(scorer, model):
             adds = history[row] * links[:, column]
             strongest = int(np.argmax(adds))
             name = model.products_[strongest]
-            if adds[strongest] <= 0:
-                expected = POPULAR
-            elif strongest == column:
+            if history[row, column] > 0:
                 expected = REPEATED
+            elif adds[strongest] <= 0:
+                expected = POPULAR
             else:
                 # The first product has no description.
                 described = name if strongest == 0 else f"THE {name.upper()}"
@@ -69,7 +76,7 @@ def test_reasons_name_what_adds_most(scorer, model):
 def test_an_unknown_customer_is_told_what_is_popular(scorer, model):
     found = scorer.recommend("nobody", 3)
     assert [one.reason for one in found] == [POPULAR] * 3
-    best = np.argsort(-model.popularity_, kind="stable")[:3]
+    best = np.argsort(-model.state()["popularity"], kind="stable")[:3]
     assert [one.product_id for one in found] == model.products_[best].tolist()
 
 
