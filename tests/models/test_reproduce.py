@@ -278,17 +278,17 @@ def test_code_that_is_not_at_hand_is_named_by_its_files(trained, tmp_path):
     moved_on = tmp_path / "moved_on"
     shutil.copytree(trained.checkout, moved_on)
     shutil.rmtree(moved_on / ".git")
-    recipe = moved_on / "ops_platform" / "models" / "zoo" / "recommender.py"
+    recipe = moved_on / "ops_platform" / "models" / "demand.py"
     recipe.write_text(recipe.read_text().replace("REBUY_PRIOR = 20", "REBUY_PRIOR = 21"))
     found = replace(trained, checkout=moved_on).reproduce(2, tmp_path)
     assert (found.outcome, found.part) == ("not comparable", "code")
-    assert found.told.endswith("Of the code here differ: ops_platform/models/zoo/recommender.py")
+    assert found.told.endswith("Of the code here differ: ops_platform/models/demand.py")
 
 
 def test_code_that_moved_on_is_taken_from_git_with_its_patch(trained, tmp_path):
     moved_on = tmp_path / "moved_on"
     shutil.copytree(trained.checkout, moved_on)
-    recipe = moved_on / "ops_platform" / "models" / "zoo" / "recommender.py"
+    recipe = moved_on / "ops_platform" / "models" / "demand.py"
     recipe.write_text(recipe.read_text().replace("REBUY_PRIOR = 20", "REBUY_PRIOR = 21"))
     git(moved_on, "commit", "--quiet", "--all", "-m", "another recipe")
     found = replace(trained, checkout=moved_on).reproduce(2, tmp_path)
