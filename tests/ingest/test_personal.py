@@ -251,6 +251,17 @@ def test_a_source_without_its_key_fails_and_says_so_and_has_an_empty_table(tmp_p
     assert club.query("FROM ledger.deliveries") == []
 
 
+def test_a_key_that_is_lost_later_is_news_that_a_run_fails_by_and_no_error_of_the_look(tmp_path):
+    club = Club(tmp_path)
+    (club.source / "a.csv").write_text(HEADER + GOOD + BAD, encoding="utf-8")
+    club.take_in()
+    lost = replace(club.contract, key=None)
+    assert has_news(club.lake, lost, club.source, NOW)
+    assert not has_news(club.lake, lost, None, NOW)
+    with pytest.raises(HashKeyError, match="OPS_HASH_KEY is not set"):
+        club.take_in(lost)
+
+
 def test_another_key_makes_every_delivery_new(tmp_path):
     club = Club(tmp_path)
     (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
