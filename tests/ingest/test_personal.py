@@ -183,7 +183,7 @@ def test_the_plain_values_are_in_nothing_that_the_platform_keeps(club):
         (6, ["email: does not match ^[^@]+@[^@]+$"]),
         (7, ["visits: not a BIGINT"]),
         (8, ["can't be parsed: 7 fields, the header has 5"]),
-        (9, ["duplicate key email: a row that was taken before has it"]),
+        (9, ["duplicate key email: a row that comes before it has it"]),
     ]
     records = {line: record and json.loads(record) for line, _, record in kept}
     assert records[5] == {

@@ -199,7 +199,7 @@ def test_of_rows_with_one_key_the_first_stays_whatever_comes_later(till):
     assert till.query("SELECT number, till, amount FROM raw.sales ORDER BY ALL") == [
         ("01", 1, 12.5), ("01", 2, 12.5), ("02", 1, 12.5), ("03", 1, 1),
     ]  # fmt: skip
-    twice = "a row that was taken before has it"
+    twice = "a row that comes before it has it"
     assert till.quarantined() == [
         ("b.csv", 3, ["amount: not a DECIMAL(9,2)"]),
         ("b.csv", 5, [f"duplicate key number, till: {twice}"]),
