@@ -212,8 +212,8 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, 
 def _make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract, say: Say) -> None:
     if rows.make_tables(connection, contract):
         say(
-            f"{contract.name}: {', '.join(contract.personal_columns)} is personal: rows that were "
-            "taken in before it was said so are hashed now; snapshots of before hold them plain "
+            f"{contract.name}: {contract.told_personal} personal: rows that were taken in "
+            "before it was said so are hashed now; snapshots of before hold them plain "
             "until `ops lake upkeep` expires them"
         )
 

@@ -220,7 +220,7 @@ def test_what_fails_in_the_engine_shows_no_value(club):
 def test_without_the_key_nothing_is_taken_in(tmp_path):
     club = Club(tmp_path, key=None)
     (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
-    with pytest.raises(HashKeyError, match=r"members: email, born is personal data.*OPS_HASH_KEY"):
+    with pytest.raises(HashKeyError, match=r"members: email, born are personal data.*OPS_HASH_KEY"):
         club.take_in()
     assert not club.lake.exists
 
