@@ -195,6 +195,9 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, 
     with ThreadPoolExecutor(LOOKERS) as lookers:
         paths = [file.path for file in fresh]
         contents = dict(zip(paths, lookers.map(this.content, paths), strict=True))
+    for path, content in contents.items():
+        if not content.refused and not content.records:
+            say(f"{path.name}: it holds no records, and is taken as 0 rows")
     entries = _with_new(before, this, contents, _place(connection))
     after = ledger.settle(entries, this.present)
     try:
