@@ -158,9 +158,14 @@ class Contract:
     def require_key(self) -> SecretStr:
         """The key; raises HashKeyError where it is not set."""
         return personal.require(
-            self.key,
-            f"{self.name}: {', '.join(self.personal_columns)} is personal data, hashed on entry",
+            self.key, f"{self.name}: {self.told_personal} personal data, hashed on entry"
         )
+
+    @property
+    def told_personal(self) -> str:
+        """The columns that are personal as the subject of a sentence, with its verb."""
+        names = self.personal_columns
+        return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def same_but_for_widths(one: str, other: str) -> bool:

@@ -74,7 +74,8 @@ def _attached(
         except (duckdb.Error, OSError) as error:
             raise SourceError(
                 f"source {contract.name}: {_name(database)} can't be read: "
-                f"{str(error).splitlines()[0]}"
+                f"{str(error).splitlines()[0]}: see that it is there and answers, or mend "
+                f"OPS_SOURCE_{contract.name.upper()}; it is tried again at the next look"
             ) from error
 
 

@@ -32,7 +32,7 @@ def take_out(
     order = [content.sha256 for content in deliveries.values()]
     why: dict[int, str] = {}
     for key in contract.keys:
-        reason = f"duplicate key {', '.join(key)}: a row that was taken before has it"
+        reason = f"duplicate key {', '.join(key)}: a row that comes before it has it"
         why |= dict.fromkeys(_later_rows(connection, contract, key, order, [*why]), reason)
     if not why:
         return []

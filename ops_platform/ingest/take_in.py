@@ -195,6 +195,9 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, 
     with ThreadPoolExecutor(LOOKERS) as lookers:
         paths = [file.path for file in fresh]
         contents = dict(zip(paths, lookers.map(this.content, paths), strict=True))
+    for path, content in contents.items():
+        if not content.refused and not content.records:
+            say(f"{path.name}: it holds no records, and is taken as 0 rows")
     entries = _with_new(before, this, contents, _place(connection))
     after = ledger.settle(entries, this.present)
     try:
@@ -212,8 +215,8 @@ def _settle(connection: duckdb.DuckDBPyConnection, this: _Round, scratch: Path, 
 def _make_tables(connection: duckdb.DuckDBPyConnection, contract: Contract, say: Say) -> None:
     if rows.make_tables(connection, contract):
         say(
-            f"{contract.name}: {', '.join(contract.personal_columns)} is personal: rows that were "
-            "taken in before it was said so are hashed now; snapshots of before hold them plain "
+            f"{contract.name}: {contract.told_personal} personal: rows that were taken in "
+            "before it was said so are hashed now; snapshots of before hold them plain "
             "until `ops lake upkeep` expires them"
         )
 

@@ -183,7 +183,9 @@ def _lost(column: Column, given: str, value: str) -> str:
             f"ELSE {off} > {EXACT} * abs({value}::DOUBLE) END"
         )
     if column.type == "DATE":
-        return f"TRY_CAST({given} AS TIMESTAMP) <> {value}::TIMESTAMP"
+        at = f"TRY_CAST({value} AS TIMESTAMP)"
+        # A day that no TIMESTAMP reaches would fail wherever it is compared with one.
+        return f"TRY_CAST({given} AS TIMESTAMP) <> {at} OR ({value} IS NOT NULL AND {at} IS NULL)"
     if column.type == "TIMESTAMP":
         lost = f"regexp_matches({given}, {literal(LOST_IN_TIMESTAMP)})"
         return f"CASE WHEN {given} LIKE {literal(WHOLE_SECONDS)} THEN false ELSE {lost} END"

@@ -154,7 +154,9 @@ def train(
     champion, newest = registry.champion(name), registry.newest(name)
     model = estimator(name)(seed=seed)
     identity = _identity(rows, model)
-    if newest and all(newest.tags.get(tag) == value for tag, value in identity.items()):
+    # Where the champion was deleted, one that lost against it is no reason to train none.
+    stands = newest is not None and (champion is not None or newest.is_to_be_promoted)
+    if newest and stands and all(newest.tags.get(tag) == one for tag, one in identity.items()):
         return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
     champion_as_of = date.fromisoformat(champion.tags["as_of"]) if champion else None
     cut = gate.window(

@@ -8,6 +8,8 @@ from ops_platform.monitor.reference import SPAN_DAYS
 
 MOST_FAILURES = 5
 TOO_EARLY = "too early"
+# How a run ended in which the gate was not asked.
+CANCELLED, NOTHING = "cancelled by hand", "nothing was trained"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def next_attempt(
 
     A failed attempt is tried again with a back-off that doubles, until newer days, or unfit data
     that is accepted or corrected, begin it anew; one that was too early to judge leaves the cause
-    open until newer days make the window long enough.
+    open until newer days make the window long enough. What the gate decided settles nothing where
+    there is no champion: the one of then was deleted.
 
     Parameters
     ----------
@@ -74,7 +77,7 @@ def next_attempt(
         return None, f"{cause.text}: a run for it is under way"
     if attempts and attempts[-1].decision == TOO_EARLY and as_of <= attempts[-1].as_of:
         return None, f"{cause.text}: too early to judge up to {as_of}, newer days are awaited"
-    if attempts and attempts[-1].decision not in (None, TOO_EARLY):
+    if attempts and _is_settled(attempts[-1].decision, champion_as_of):
         return None, f"{cause.text}: settled, {attempts[-1].decision}"
     if champion_as_of is not None:
         age = (as_of - champion_as_of).days
@@ -82,6 +85,12 @@ def next_attempt(
         if age < needed:
             return None, f"{cause.text}: the champion is {age} days old, {needed} are needed"
     return _after_failures(cause, attempts, rules, as_of, unfit, system_time)
+
+
+def _is_settled(decision: str | None, champion_as_of: date | None) -> bool:
+    if champion_as_of is None:
+        return decision in (CANCELLED, NOTHING)
+    return decision not in (None, TOO_EARLY)
 
 
 def _after_failures(

@@ -20,7 +20,14 @@ from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.monitor.alerts import alert
 from ops_platform.monitor.freshness import newest_event, overdue
-from ops_platform.monitor.retraining import Attempt, Cause, Rules, next_attempt
+from ops_platform.monitor.retraining import (
+    CANCELLED,
+    NOTHING,
+    Attempt,
+    Cause,
+    Rules,
+    next_attempt,
+)
 from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
@@ -147,7 +154,7 @@ def _attempts(instance: dg.DagsterInstance, model: str, cause: Cause) -> Iterato
 def _decision(instance: dg.DagsterInstance, run: dg.DagsterRun, model: str) -> str | None:
     """What the gate decided in a run that ended, None where it failed."""
     if run.status == dg.DagsterRunStatus.CANCELED:
-        return "cancelled by hand"
+        return CANCELLED
     if not run.is_success:
         return None
     key = dg.AssetKey(["models", model])
@@ -155,7 +162,7 @@ def _decision(instance: dg.DagsterInstance, run: dg.DagsterRun, model: str) -> s
         made = event.asset_materialization
         if made is not None and made.asset_key == key:
             return str(made.metadata["decision"].value)
-    return "nothing was trained"
+    return NOTHING
 
 
 def failed_run_sensor() -> dg.SensorDefinition:

@@ -165,6 +165,7 @@ def test_an_unreachable_postgres_is_said_without_its_password(take):
     told = f"{caught.value} {caught.value.__cause__}"
     assert "the Postgres database shop on 127.0.0.1 can't be read" in told
     assert "hunter2" not in told
+    assert "mend OPS_SOURCE_CUSTOMERS; it is tried again at the next look" in told
     with pytest.raises(SourceError, match="no postgresql:// URL") as caught:
         take("postgresql://me:hunter2@127.0.0.1:port/shop?nonsense=1")
     assert "hunter2" not in str(caught.value)

@@ -183,7 +183,7 @@ def test_the_plain_values_are_in_nothing_that_the_platform_keeps(club):
         (6, ["email: does not match ^[^@]+@[^@]+$"]),
         (7, ["visits: not a BIGINT"]),
         (8, ["can't be parsed: 7 fields, the header has 5"]),
-        (9, ["duplicate key email: a row that was taken before has it"]),
+        (9, ["duplicate key email: a row that comes before it has it"]),
     ]
     records = {line: record and json.loads(record) for line, _, record in kept}
     assert records[5] == {
@@ -220,7 +220,7 @@ def test_what_fails_in_the_engine_shows_no_value(club):
 def test_without_the_key_nothing_is_taken_in(tmp_path):
     club = Club(tmp_path, key=None)
     (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
-    with pytest.raises(HashKeyError, match=r"members: email, born is personal data.*OPS_HASH_KEY"):
+    with pytest.raises(HashKeyError, match=r"members: email, born are personal data.*OPS_HASH_KEY"):
         club.take_in()
     assert not club.lake.exists
 
@@ -249,6 +249,17 @@ def test_a_source_without_its_key_fails_and_says_so_and_has_an_empty_table(tmp_p
     assert "OPS_HASH_KEY is not set" in made.asset_materialization.metadata["connected"].value
     assert club.query("FROM raw.members") == []
     assert club.query("FROM ledger.deliveries") == []
+
+
+def test_a_key_that_is_lost_later_is_news_that_a_run_fails_by_and_no_error_of_the_look(tmp_path):
+    club = Club(tmp_path)
+    (club.source / "a.csv").write_text(HEADER + GOOD + BAD, encoding="utf-8")
+    club.take_in()
+    lost = replace(club.contract, key=None)
+    assert has_news(club.lake, lost, club.source, NOW)
+    assert not has_news(club.lake, lost, None, NOW)
+    with pytest.raises(HashKeyError, match="OPS_HASH_KEY is not set"):
+        club.take_in(lost)
 
 
 def test_another_key_makes_every_delivery_new(tmp_path):

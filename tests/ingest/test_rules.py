@@ -178,6 +178,16 @@ def test_each_rule_of_a_row_is_a_reason(till):
     ]
 
 
+def test_a_day_that_no_timestamp_reaches_is_a_fault_of_its_row_and_not_of_its_file(tmp_path):
+    till = Till(tmp_path, SALES.replace("logicalType: string, unique: true", "logicalType: date"))
+    days = ["2024-06-01", "510000-01-01", "2024-06-01 00:00:00", "2024-06-01 07:00:00", ""]
+    till.deliver("a.csv", *(sale(f"{n:02}", receipt=day) for n, day in enumerate(days)))
+    till.take_in()
+    assert till.numbers() == ["00", "02", "04"]
+    not_a_date = ["receipt: not a DATE"]
+    assert till.quarantined() == [("a.csv", 3, not_a_date), ("a.csv", 5, not_a_date)]
+
+
 def test_of_rows_with_one_key_the_first_stays_whatever_comes_later(till):
     till.deliver("b.csv", sale("01"), sale("02", amount="x"), sale("02"), sale("02", receipt="new"))
     till.take_in()
@@ -189,7 +199,7 @@ def test_of_rows_with_one_key_the_first_stays_whatever_comes_later(till):
     assert till.query("SELECT number, till, amount FROM raw.sales ORDER BY ALL") == [
         ("01", 1, 12.5), ("01", 2, 12.5), ("02", 1, 12.5), ("03", 1, 1),
     ]  # fmt: skip
-    twice = "a row that was taken before has it"
+    twice = "a row that comes before it has it"
     assert till.quarantined() == [
         ("b.csv", 3, ["amount: not a DECIMAL(9,2)"]),
         ("b.csv", 5, [f"duplicate key number, till: {twice}"]),

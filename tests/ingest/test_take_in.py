@@ -172,6 +172,14 @@ REFUSED = {
 }  # fmt: skip
 
 
+def test_a_file_without_records_is_taken_and_said_to_have_none(shop, a_row):
+    shop.deliver("empty.csv")
+    shop.deliver("good.csv", a_row(1))
+    assert shop.run().count("taken") == 2
+    told = [text for text in shop.said if "no records" in text]
+    assert told == ["empty.csv: it holds no records, and is taken as 0 rows"]
+
+
 def test_unusable_files_are_refused_each_with_its_reason_and_the_others_land(shop, a_row):
     for kind, (content, _) in REFUSED.items():
         shop.deliver_bytes(f"{kind}.csv", content)

@@ -59,6 +59,19 @@ def test_what_the_gate_decided_settles_a_cause(decision):
     assert decision in why
 
 
+@pytest.mark.parametrize("decision", ["first", "better", "worse", "unchanged"])
+def test_where_the_champion_was_deleted_nothing_that_was_decided_settles_the_cause(decision):
+    assert ask(settled(decision), champion_as_of=None)[0] == 2
+
+
+@pytest.mark.parametrize("decision", ["cancelled by hand", "nothing was trained"])
+def test_a_run_that_was_cancelled_is_not_asked_for_again_without_a_champion(decision):
+    found, why = ask(settled(decision), champion_as_of=None)
+
+    assert found is None
+    assert decision in why
+
+
 def test_too_early_leaves_the_cause_open_until_there_are_newer_days():
     attempt = settled("too early", as_of=DAY)
 

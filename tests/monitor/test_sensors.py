@@ -17,6 +17,8 @@ from ops_platform.lake.acceptance import accept
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write
+from ops_platform.models.training import Rules as TrainingRules
+from ops_platform.models.training import read_training_set, train
 from ops_platform.monitor.sensors import (
     AS_OF_TAG,
     CAUSE_ID_TAG,
@@ -103,7 +105,7 @@ def test_the_alias_follows_a_release_that_somebody_went_back_to(home: Home, orde
     assert home.registry.champion(NAME).version == 1
 
     release.point_to(folder, "v9-0123456789ab")
-    assert "version 9" in tick().skip_message
+    assert f"the registry has no version 9 of '{NAME}'" in tick().skip_message
     assert home.registry.champion(NAME).version == 1
 
 
@@ -162,6 +164,39 @@ def test_unfit_data_that_is_accepted_begins_the_attempts_anew(home: Home, orders
 
     accept(home.lake, "orders", AS_OF, who="ann", why="", now=datetime(2024, 5, 1))
     assert len(tick(retry_seconds=3600).run_requests) == 1
+
+
+def test_a_champion_that_was_deleted_by_hand_is_asked_for_again(home: Home, orders, tick, instance):
+    home.publish(orders(0.0), AS_OF)
+    first = tick().run_requests[0]
+    run(instance, first, "first")
+    home.registry._client.delete_model_version(NAME, str(home.crown()))
+
+    (again,) = tick().run_requests
+    assert again.run_key == first.run_key.replace("#1", "#2")
+
+
+def test_a_version_that_lost_against_a_deleted_champion_keeps_none_from_being_trained(
+    home: Home, orders
+):
+    home.publish(orders(0.0), AS_OF)
+
+    def trained() -> int | None:
+        rows, rules = read_training_set(home.lake), TrainingRules(28, 7, 0.01)
+        return train(
+            home.lake,
+            home.registry,
+            rows,
+            NAME,
+            seed=0,
+            rules=rules,
+            cause="",
+            now=datetime(2024, 5, 1),
+        ).version
+
+    assert (trained(), trained()) == (1, None)
+    home.registry._client.set_model_version_tag(NAME, "1", "verdict", '{"promote": false}')
+    assert trained() == 2
 
 
 def test_too_early_is_asked_again_only_when_there_are_newer_days(
