@@ -17,6 +17,7 @@ from ops_platform.lake.acceptance import accept
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write
+from ops_platform.models.provenance import made_with
 from ops_platform.models.training import Rules as TrainingRules
 from ops_platform.models.training import read_training_set, train
 from ops_platform.monitor.sensors import (
@@ -192,6 +193,7 @@ def test_a_version_that_lost_against_a_deleted_champion_keeps_none_from_being_tr
             rules=rules,
             cause="",
             now=datetime(2024, 5, 1),
+            made=made_with(home.settings),
         ).version
 
     assert (trained(), trained()) == (1, None)
