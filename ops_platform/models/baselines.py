@@ -1,5 +1,6 @@
 """What a model has to beat: what everybody buys, what the customer bought before, and EASE."""
 
+from abc import ABC, abstractmethod
 from datetime import date
 from typing import Self
 
@@ -13,7 +14,7 @@ from ops_platform.models.item_item import ease, matrix
 from ops_platform.models.ranking import Recommendations, recommend
 
 
-class Baseline(BaseEstimator):
+class Baseline(BaseEstimator, ABC):
     """Numbers what is known and counts its days; a subclass learns from them and scores."""
 
     def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
@@ -48,8 +49,9 @@ class Baseline(BaseEstimator):
     def _learn(self, known: Interactions) -> None:
         self.popularity_ = np.bincount(known.product, minlength=len(known.products))
 
+    @abstractmethod
     def _score(self, position: np.ndarray, days: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """What each product is worth to each of these customers, a row each."""
 
 
 class Popularity(Baseline):
