@@ -101,7 +101,8 @@ def _champion(champion: dict[str, Any] | None) -> str:
 def ingest(as_json: Json = False) -> None:
     """Take in new, changed and vanished deliveries of every source, under its contract."""
     from ops_platform.ingest.contract_file import read_contracts
-    from ops_platform.ingest.location import require_known_sources, source_location
+    from ops_platform.ingest.copies import source_location
+    from ops_platform.ingest.location import require_known_sources
     from ops_platform.ingest.take_in import take_in
     from ops_platform.lake.location import Lake
 

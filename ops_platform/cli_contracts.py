@@ -98,7 +98,7 @@ def quarantine_retry(source: Source, delivery: Delivery = None, as_json: Json = 
     Exit code 1 when a delivery is gone, has changed, or is refused now.
     """
     from ops_platform.ingest.contract_file import read_contract_of
-    from ops_platform.ingest.location import source_location
+    from ops_platform.ingest.copies import source_location
     from ops_platform.ingest.retry import retry
     from ops_platform.lake.location import Lake
 

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(
         600, ge=0, description="How often a database or a web location is looked at."
     )
+    copy_seconds: float = Field(
+        600, gt=0, description="How long the copy of what a database or the web delivers may take."
+    )
     webhook: str | None = Field(
         None, repr=False, description="Where alerts are posted, in Slack's format."
     )

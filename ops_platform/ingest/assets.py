@@ -11,8 +11,9 @@ from ops_platform.errors import OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.copies import source_location
 from ops_platform.ingest.expectations import expectations
-from ops_platform.ingest.location import is_copied, source_location
+from ops_platform.ingest.location import is_copied
 from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.take_in import Intake, has_news, take_in
 from ops_platform.ingest.typed_read import rules

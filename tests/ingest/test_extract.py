@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from ops_platform.errors import SourceError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.contract_file import read_contract
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.copies import source_location
 from ops_platform.ingest.personal import hashed
 from ops_platform.settings import PROJECT, Settings
 from tests.ingest.conftest import Shop

@@ -9,7 +9,7 @@ import pytest
 
 from ops_platform.ingest.contract import Column, Contract
 from ops_platform.ingest.contract_file import read_contract
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.copies import source_location
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from ops_platform.errors import SourceError
 from ops_platform.ingest.contract_file import read_contracts
-from ops_platform.ingest.location import connected_to, source_location
+from ops_platform.ingest.copies import source_location
+from ops_platform.ingest.location import connected_to
 from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings

@@ -272,4 +272,4 @@ def test_a_server_that_hangs_holds_up_its_own_source_only(shop, instance, a_row,
     assert len(first.run_requests) == 1
     assert second.skip_message == "customers: its copy is still being made, the others go on"
     told = (tick(first.cursor).skip_message for _ in iter(int, 1))
-    assert any("customers: the Postgres database" in one for one in islice(told, 100))
+    assert any("customers: the Postgres database" in one for one in islice(told, 1000))

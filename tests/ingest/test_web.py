@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from ops_platform.errors import SourceError
-from ops_platform.ingest.location import source_location
+from ops_platform.ingest.copies import source_location
+from ops_platform.ingest.web import copy_here
 from ops_platform.settings import Settings
 
 
@@ -61,11 +62,11 @@ def test_what_can_not_be_had_is_said_without_a_secret(web, take):
     assert "hunter2" not in str(caught.value)
 
 
-def test_without_the_extension_the_message_names_its_package(take, monkeypatch):
+def test_without_the_extension_the_message_names_its_package(shop, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb_extension_httpfs", None)
     monkeypatch.setenv("HOME", "/nonexistent")
     with pytest.raises(SourceError, match=f"duckdb-extension-httpfs=={duckdb.__version__}"):
-        take("https://example.org/a.csv")
+        copy_here(shop.contract, "https://example.org/a.csv", shop.folder)
 
 
 def test_another_scheme_is_said(take):
