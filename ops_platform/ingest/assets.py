@@ -226,6 +226,15 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
+def steps(contract: Contract) -> list[str]:
+    """The steps of a run that are a source's own: its table, and the contract's checks of it."""
+    return [f"raw__{contract.name}", _checks_step(contract)]
+
+
+def _checks_step(contract: Contract) -> str:
+    return f"{contract.name}_contract"
+
+
 def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     """Every rule of the contract as an asset check of the raw table.
 
@@ -235,7 +244,7 @@ def contract_checks(contract: Contract) -> dg.AssetChecksDefinition:
     blocking, warning = raw_checks(contract), expectations(contract)
 
     @dg.multi_asset_check(
-        name=f"{contract.name}_contract",
+        name=_checks_step(contract),
         specs=[
             *(
                 dg.AssetCheckSpec(c.name, asset=key, blocking=True, description=c.description)

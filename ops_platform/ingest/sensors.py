@@ -8,9 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+from dagster._core.execution.stats import StepEventStatus
 
 from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
 from ops_platform.errors import OpsError
+from ops_platform.ingest.assets import steps
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.copies import Copies
 from ops_platform.ingest.deliveries import Found, find
@@ -40,8 +42,8 @@ def landing_sensor(contracts: list[Contract]) -> dg.SensorDefinition:
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for raw tables when deliveries of their sources have come, changed or "
-        "gone, in one run; again, with back-off, when that run fails. A delivery that has changed "
-        "just now is left for a later run. What it waits for is said in its ticks.",
+        "gone, in one run; again, with back-off, those whose own steps in it fail. A delivery that "
+        "has changed just now is left for a later run. What it waits for is said in its ticks.",
     )
     def landing(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -117,7 +119,7 @@ def _ask(
     if _is_under_way(instance, contract):
         return None, f"{contract.name}: its run is under way"
     before = _runs(instance, contract, state)
-    again = _again(before, settings.retry_seconds)
+    again = _again(instance, contract, before, settings.retry_seconds)
     if again is not None and datetime.now(UTC) < again:
         return None, f"{contract.name}: its run failed, tried again at {again:%H:%M:%S}"
     # A run that failed may have taken all in and died before its checks: it is asked for again.
@@ -140,13 +142,27 @@ def _runs(instance: dg.DagsterInstance, contract: Contract, state: str) -> list[
     return list(instance.get_run_records(dg.RunsFilter(tags={state_tag(contract.name): state})))
 
 
-def _again(before: list[dg.RunRecord], retry_seconds: float) -> datetime | None:
-    """When a run that failed is tried again; None where the newest did not fail."""
-    if not before or before[0].dagster_run.status not in _FAILED:
+def _again(
+    instance: dg.DagsterInstance,
+    contract: Contract,
+    before: list[dg.RunRecord],
+    retry_seconds: float,
+) -> datetime | None:
+    """When a source that failed is tried again; None where in the newest run it did not fail."""
+    if not before or not _has_failed(instance, contract, before[0].dagster_run):
         return None
     ended = before[0].end_time or before[0].update_timestamp.timestamp()
     wait = timedelta(seconds=retry_seconds * 2 ** (len(before) - 1))
     return datetime.fromtimestamp(ended, UTC) + wait
+
+
+def _has_failed(instance: dg.DagsterInstance, contract: Contract, run: dg.DagsterRun) -> bool:
+    """Whether a run that failed did so for this source too, or did not come to all its steps."""
+    if run.status not in _FAILED:
+        return False
+    own = steps(contract)
+    ended = {one.step_key: one.status for one in instance.get_run_step_stats(run.run_id, own)}
+    return any(ended.get(step) != StepEventStatus.SUCCESS for step in own)
 
 
 def _key(contract: Contract, state: str, attempt: int) -> str:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from ops_platform.automation import SETTLED_TAG
 from ops_platform.ingest import sensors
+from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.sensors import landing_sensor, state_tag
 from ops_platform.ingest.take_in import take_in
@@ -20,6 +21,8 @@ CUSTOMERS = replace(
     read_contract(PROJECT / "contracts" / "customers.odcs.yaml"),
     key=SecretStr("a key of the tests"),
 )
+
+PRODUCTS = read_contract(PROJECT / "contracts" / "products.odcs.yaml")
 
 
 @pytest.fixture
@@ -184,6 +187,53 @@ def test_a_run_that_went_well_is_not_asked_for_again_whatever_it_left(shop, tick
     ends(tick().run_requests[0])
 
     assert [tick(retry_seconds=0).skip_message for _ in range(2)] == ["nothing new"] * 2
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_neighbour_that_fails_in_the_run_is_tried_again_by_itself(
+    shop, instance, tmp_path, a_row, checked
+):
+    both, products = [PRODUCTS, shop.contract], tmp_path / "products"
+    products.mkdir()
+    (products / "a.json").touch()
+    shop.deliver("a.csv", a_row(1))
+    sensor, cursor = landing_sensor(both), None
+
+    def tick(retry_seconds):
+        nonlocal cursor
+        settings = Settings(
+            home=shop.lake.home.parent,
+            source={"orders": str(shop.folder), "products": str(products)},
+            settle_seconds=0,
+            retry_seconds=retry_seconds,
+        )
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"settings": settings}
+        )
+        found = sensor.evaluate_tick(context)
+        cursor = found.cursor
+        return found, settings
+
+    first, settings = tick(3600)
+    away = products.rename(tmp_path / "away")
+    dg.materialize(
+        [raw_asset(one) for one in both] + [contract_checks(one) for one in both if checked],
+        instance=instance,
+        resources={"settings": settings},
+        tags=first.run_requests[0].tags,
+        raise_on_error=False,
+    )
+    away.rename(products)
+    waits, _ = tick(3600)
+    again, _ = tick(0)
+
+    assert {key.path[-1] for key in first.run_requests[0].asset_selection} == {"products", "orders"}
+    assert shop.raw() == ["1"]
+    assert "products: its run failed" in waits.skip_message
+    # What was taken in and died before its checks is asked for too.
+    assert ("orders: its run failed" in waits.skip_message) == (not checked)
+    tried = {key.path[-1] for key in again.run_requests[0].asset_selection}
+    assert tried == ({"products"} if checked else {"products", "orders"})
 
 
 def test_while_a_run_of_the_source_is_under_way_nothing_is_asked(shop, tick, instance, a_row):
