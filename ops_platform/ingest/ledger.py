@@ -172,6 +172,11 @@ def current(entries: Iterable[Entry]) -> dict[str, Entry]:
     return {entry.path: entry for entry in ordered if entry.status not in ENDED}
 
 
+def unread(entries: Iterable[Entry]) -> list[str]:
+    """The names of the files that could not be read at all, so that their content is unknown."""
+    return [PurePath(path).name for path, entry in current(entries).items() if not entry.sha256]
+
+
 def named(entries: list[Entry], delivery: str) -> list[Entry]:
     """Those that a person means by `delivery`: a path, a file's name, or how a SHA-256 begins.
 

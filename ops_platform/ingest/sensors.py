@@ -12,12 +12,14 @@ from dagster._core.execution.stats import StepEventStatus
 
 from ops_platform.automation import EVERY_SECONDS, SETTLED_TAG
 from ops_platform.errors import OpsError
+from ops_platform.ingest import ledger
 from ops_platform.ingest.assets import steps
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.copies import Copies
 from ops_platform.ingest.deliveries import Found, find
 from ops_platform.ingest.location import is_copied
 from ops_platform.ingest.take_in import has_news
+from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.settings import Settings
 
@@ -119,11 +121,13 @@ def _ask(
     if _is_under_way(instance, contract):
         return None, f"{contract.name}: its run is under way"
     before = _runs(instance, contract, state)
-    again = _again(instance, contract, before, settings.retry_seconds)
-    if again is not None and datetime.now(UTC) < again:
-        return None, f"{contract.name}: its run failed, tried again at {again:%H:%M:%S}"
-    # A run that failed may have taken all in and died before its checks: it is asked for again.
-    if again is None:
+    fault = _fault(instance, settings, contract, before)
+    if fault:
+        again = _again(before, settings.retry_seconds)
+        if datetime.now(UTC) < again:
+            return None, f"{contract.name}: {fault}, tried again at {again:%H:%M:%S}"
+    else:
+        # Not of a run that failed: it may have taken all in and died before its checks.
         done = before and asked == _key(contract, state, len(before))
         if done or not has_news(Lake.at(settings), contract, location, settings.now(), until):
             seen[contract.name] = state
@@ -142,18 +146,24 @@ def _runs(instance: dg.DagsterInstance, contract: Contract, state: str) -> list[
     return list(instance.get_run_records(dg.RunsFilter(tags={state_tag(contract.name): state})))
 
 
-def _again(
+def _fault(
     instance: dg.DagsterInstance,
+    settings: Settings,
     contract: Contract,
     before: list[dg.RunRecord],
-    retry_seconds: float,
-) -> datetime | None:
-    """When a source that failed is tried again; None where in the newest run it did not fail."""
-    if not before or not _has_failed(instance, contract, before[0].dagster_run):
-        return None
-    ended = before[0].end_time or before[0].update_timestamp.timestamp()
-    wait = timedelta(seconds=retry_seconds * 2 ** (len(before) - 1))
-    return datetime.fromtimestamp(ended, UTC) + wait
+) -> str:
+    """Why the newest run is not the last that is asked for this state; empty where it is."""
+    if not before:
+        return ""
+    if _has_failed(instance, contract, before[0].dagster_run):
+        return "its run failed"
+    lake = Lake.at(settings)
+    if not lake.exists:
+        return ""
+    with connect(lake) as connection:
+        unread = ledger.unread(ledger.read(connection, contract.name))
+    # Nothing of a file need change when a disk or a share answers again.
+    return f"{', '.join(unread)} can't be read" if unread else ""
 
 
 def _has_failed(instance: dg.DagsterInstance, contract: Contract, run: dg.DagsterRun) -> bool:
@@ -163,6 +173,13 @@ def _has_failed(instance: dg.DagsterInstance, contract: Contract, run: dg.Dagste
     own = steps(contract)
     ended = {one.step_key: one.status for one in instance.get_run_step_stats(run.run_id, own)}
     return any(ended.get(step) != StepEventStatus.SUCCESS for step in own)
+
+
+def _again(before: list[dg.RunRecord], retry_seconds: float) -> datetime:
+    """When a state of the deliveries is tried again after these runs."""
+    ended = before[0].end_time or before[0].update_timestamp.timestamp()
+    wait = timedelta(seconds=retry_seconds * 2 ** (len(before) - 1))
+    return datetime.fromtimestamp(ended, UTC) + wait
 
 
 def _key(contract: Contract, state: str, attempt: int) -> str:

@@ -189,6 +189,32 @@ def test_a_run_that_went_well_is_not_asked_for_again_whatever_it_left(shop, tick
     assert [tick(retry_seconds=0).skip_message for _ in range(2)] == ["nothing new"] * 2
 
 
+def test_a_delivery_that_can_not_be_read_is_asked_for_until_it_can(shop, tick, ends, a_row):
+    shop.deliver("a.csv", a_row(1))
+    broken = shop.folder / "b.csv"
+    broken.symlink_to("/proc/self/mem")
+
+    def taken(found):
+        (request,) = found.run_requests
+        shop.run()
+        ends(request)
+        return request
+
+    first = taken(tick())
+    waits = tick()
+    second = taken(tick(retry_seconds=0))
+    broken.unlink()
+    shop.deliver("b.csv", a_row(2))
+    taken(tick())
+
+    assert "orders: b.csv can't be read, tried again at" in waits.skip_message
+    # Nothing of the file has changed.
+    assert first.tags[state_tag("orders")] == second.tags[state_tag("orders")]
+    assert first.run_key != second.run_key
+    assert shop.raw() == ["1", "2"]
+    assert tick(retry_seconds=0).skip_message == "nothing new"
+
+
 @pytest.mark.parametrize("checked", [True, False])
 def test_a_neighbour_that_fails_in_the_run_is_tried_again_by_itself(
     shop, instance, tmp_path, a_row, checked
