@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,7 @@ from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
 from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
+from ops_platform.cli_status import status
 from ops_platform.cli_versions import models_app, reproduce
 from ops_platform.errors import LakeError
 from ops_platform.prompt import (
@@ -39,6 +40,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models_app, name="models")
+app.command()(status)
 app.command()(lineage)
 app.command()(impact)
 app.command()(reproduce)
@@ -49,52 +51,6 @@ DBT_ON_THE_LAKE = {
     *("run", "build", "seed", "snapshot", "test", "run-operation", "clone", "retry"),
     *("show", "compile", "docs"),
 }
-
-
-@app.command()
-def status(as_json: Json = False) -> None:
-    """Deliveries and rows by source, the published snapshot, and each model's champion."""
-    with working("reading the lake and the registry") as settings:
-        from ops_platform.status import status as read
-
-        state = read(settings)
-    if as_json:
-        print_json(state)
-        return
-    console.print(
-        f"environment: {state['environment']}, home {escape(state['home'])}", soft_wrap=True
-    )
-    table = Table("source", "deliveries", "delivered", "raw", "quarantined", "troubled")
-    for name, source in state["sources"].items():
-        table.add_row(
-            name if source["connected"] else f"{name} (not connected)",
-            *(f"{source[key]:,}" for key in ("deliveries", "rows_delivered", "rows_raw")),
-            f"{source['rows_quarantined']:,}",
-            str(len(source["troubled"])),
-        )
-    console.print(table)
-    for name, source in state["sources"].items():
-        for entry in source["troubled"]:
-            told = f"{name}: {entry['path']} {entry['status']} {entry['reason'] or ''}"
-            console.print(escape(told))
-    console.print(f"published snapshot: {_or_none(state['published'])}")
-    for name, champion in state["models"].items():
-        console.print(f"{name}: {_champion(champion)}")
-
-
-def _or_none(pointer: dict[str, int] | None) -> str:
-    return "none yet" if pointer is None else f"{pointer['snapshot']} (marts {pointer['marts']})"
-
-
-def _champion(champion: dict[str, Any] | None) -> str:
-    if champion is None:
-        return "no champion yet"
-    return (
-        f"champion is version {champion['version']}, as of {champion['as_of']}; NDCG@20 from "
-        f"{champion['window']['start']} on {champion['ndcg_at_20']:.4f} (personal frequency "
-        f"{champion['personal_frequency_ndcg_at_20']:.4f}, popularity "
-        f"{champion['popularity_ndcg_at_20']:.4f})"
-    )
 
 
 @app.command()

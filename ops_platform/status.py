@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from ops_platform.errors import OpsError
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.contract_file import read_contracts
@@ -24,7 +25,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of the platform.
 
     Rows are the engine's own counts of the tables, deliveries those whose rows count;
-    the figures beside the sources are the sums over all of them.
+    the figures beside the sources are the sums over all of them. Of a model that can't be told of
+    there is the `fault` only.
     """
     lake = Lake.at(settings)
     sources = {
@@ -45,7 +47,7 @@ def status(settings: Settings) -> dict[str, Any]:
         **totals,
         "sources": sources,
         "published": asdict(pointer) if pointer else None,
-        "models": {name: _model(settings, name) for name in names()},
+        "models": {name: _model_or_fault(settings, name) for name in names()},
     }
 
 
@@ -77,6 +79,13 @@ def _source(lake: Lake, contract: Contract) -> dict[str, Any]:
             if entry.trouble is not None
         ],
     }
+
+
+def _model_or_fault(settings: Settings, name: str) -> dict[str, Any] | None:
+    try:
+        return _model(settings, name)
+    except (OpsError, OSError) as error:
+        return {"fault": str(error)}
 
 
 def _model(settings: Settings, name: str) -> dict[str, Any] | None:

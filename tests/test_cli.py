@@ -1,5 +1,7 @@
 """What the prompt says where something can't be done: the variable, the reason, one line."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,3 +57,21 @@ def test_recommending_from_nothing_says_so_and_makes_no_registry(said, tmp_path)
     assert "nothing is published yet" in said("recommend 12345")
     assert "there is no model guess, but recommender" in said("recommend 12345 --model guess")
     assert not (tmp_path / "home" / "mlflow").exists()
+
+
+def test_the_status_shows_its_sources_while_a_model_has_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPS_HOME", str(tmp_path))
+    registry = tmp_path / "mlflow" / "mlflow.db"
+    registry.parent.mkdir()
+    registry.write_bytes(b"no database" * 100)
+
+    told, read = (CliRunner().invoke(app, ["status", *more]) for more in ([], ["--json"]))
+
+    assert (told.exit_code, read.exit_code) == (1, 1)
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("recommender: ")]
+    assert line.startswith("recommender: Can't look up the champion of 'recommender'")
+    assert "file is not a database" in line
+    assert "orders" in told.stdout
+    state = json.loads(read.stdout)
+    assert state["sources"]["orders"]["deliveries"] == 0
+    assert state["models"]["recommender"]["fault"].startswith("Can't look up the champion")

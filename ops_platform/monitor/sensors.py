@@ -61,29 +61,13 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
         requests, waiting = [], []
         for model in models:
             try:
-                # Somebody may have gone back to an older release.
-                reconcile(registry, settings.releases, model)
+                request, whys = _due(context, settings, registry, model, day)
             except OpsError as error:
-                waiting.append(str(error))
-            champion = registry.champion(model)
-            cause = _cause(Lake.at(settings), model, champion, day)
-            if cause is None:
-                continue
-            unfit = unfit_now(Lake.at(settings))
-            number, why = next_attempt(
-                cause,
-                list(_attempts(context.instance, model, cause)),
-                Rules(settings.cooldown_days, settings.evaluation_days_min, settings.retry_seconds),
-                as_of=day,
-                unfit=unfit,
-                champion_as_of=date.fromisoformat(champion.tags["as_of"]) if champion else None,
-                system_time=datetime.now(UTC),
-            )
-            if number is None:
-                waiting.append(why)
-            else:
-                alert(why, settings.webhook, context.log.warning)
-                requests.append(retraining_request(model, cause, number, day, unfit))
+                # The other models are retrained all the same.
+                request, whys = None, [f"{model}: {error}"]
+            waiting += whys
+            if request is not None:
+                requests.append(request)
         for why in waiting if requests else ():
             # A tick that asks for a run shows no reason to skip.
             context.log.info(why)
@@ -93,6 +77,40 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
         )
 
     return retraining
+
+
+def _due(
+    context: dg.SensorEvaluationContext,
+    settings: Settings,
+    registry: Registry,
+    model: str,
+    day: date,
+) -> tuple[dg.RunRequest | None, list[str]]:
+    """The run that is due for a model, if any, and what is waited for."""
+    lake, waiting = Lake.at(settings), list[str]()
+    try:
+        # Somebody may have gone back to an older release.
+        reconcile(registry, settings.releases, model)
+    except OpsError as error:
+        waiting.append(str(error))
+    champion = registry.champion(model)
+    cause = _cause(lake, model, champion, day)
+    if cause is None:
+        return None, waiting
+    unfit = unfit_now(lake)
+    number, why = next_attempt(
+        cause,
+        list(_attempts(context.instance, model, cause)),
+        Rules(settings.cooldown_days, settings.evaluation_days_min, settings.retry_seconds),
+        as_of=day,
+        unfit=unfit,
+        champion_as_of=date.fromisoformat(champion.tags["as_of"]) if champion else None,
+        system_time=datetime.now(UTC),
+    )
+    if number is None:
+        return None, [*waiting, why]
+    alert(why, settings.webhook, context.log.warning)
+    return retraining_request(model, cause, number, day, unfit), waiting
 
 
 def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause | None:

@@ -84,6 +84,22 @@ def test_a_model_without_a_champion_is_asked_for(home: Home, orders, tick):
     assert dg.AssetKey(["serve", "release"]) in request.asset_selection
 
 
+def test_a_champion_that_is_broken_holds_up_its_own_model_only(
+    home: Home, orders, instance, caplog
+):
+    home.publish(orders(0.0))
+    broken = home.crown(name="second")
+    home.registry._client.delete_model_version_tag("second", str(broken), "state_digest")
+    context = dg.build_sensor_context(instance, resources={"settings": home.settings})
+    context.log.addHandler(caplog.handler)
+
+    found = retraining_sensor(["second", NAME]).evaluate_tick(context)
+
+    (request,) = found.run_requests
+    assert MODEL in request.asset_selection
+    assert f"second: Version {broken} of 'second' lacks the tags state_digest" in caplog.text
+
+
 def test_a_champion_without_an_alarm_is_left_alone(home: Home, orders, tick):
     home.publish(orders(0.0))
     home.crown()
