@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from ops_platform.ingest import ledger, quarantine
-from ops_platform.ingest.contract import Column, Contract
+from ops_platform.ingest.contract import Column, Contract, same_but_for_widths
 from ops_platform.ingest.keyed_hash import hashed_sql, key_in_session
 from ops_platform.ingest.personal import HASH
 from ops_platform.ingest.sql import literal, quoted
@@ -28,7 +28,12 @@ def has_plain(connection: duckdb.DuckDBPyConnection, contract: Contract) -> bool
     if not contract.personal_columns:
         return False
     held = ledger.held(ledger.read(connection, contract.name))
-    before = [sha for sha, entry in held.items() if entry.contract != contract.digest]
+    # A contract whose numbers only are wider hashes the same.
+    before = [
+        sha
+        for sha, entry in held.items()
+        if not same_but_for_widths(entry.contract, contract.digest)
+    ]
     if not before or contract.key is None:
         # Without the key it can't be told: the run that is to hash fails, and says so.
         return bool(before)

@@ -21,12 +21,14 @@ from typer.testing import CliRunner
 from ops_platform.cli import app
 from ops_platform.errors import ContractError, HashKeyError, OpsError
 from ops_platform.failures import cause_of
+from ops_platform.ingest import ledger
 from ops_platform.ingest.assets import contract_checks, raw_asset
 from ops_platform.ingest.contract import Contract, customer_key
 from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.keyed_hash import hashed_sql, key_in_session
 from ops_platform.ingest.personal import fingerprint, hashed
 from ops_platform.ingest.pii import Found, read_sample, scan
+from ops_platform.ingest.reclassified import has_plain
 from ops_platform.ingest.rows import UnreadableError, _failing
 from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.ingest.take_in import has_news, take_in
@@ -34,6 +36,7 @@ from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.upkeep import upkeep
+from ops_platform.lake.write import write
 from ops_platform.settings import Settings
 
 KEY = SecretStr("a secret of sixteen letters and more")
@@ -332,6 +335,19 @@ def test_what_is_personal_only_now_is_news_though_nothing_is_delivered(tmp_path,
     take_in(club.lake, club.contract, location, NOW)
     assert (python_hash("ann.secret@club.org"),) in club.query("SELECT email FROM raw.members")
     assert not has_news(club.lake, club.contract, location, NOW)
+
+
+def test_rows_that_were_read_when_a_number_was_narrower_are_not_looked_through(club):
+    wide = club.contract
+    columns = [replace(one, type=one.type.replace("BIGINT", "INTEGER")) for one in wide.columns]
+    (club.source / "a.csv").write_text(HEADER + GOOD, encoding="utf-8")
+    club.take_in(replace(wide, columns=tuple(columns)))
+    write(club.lake, lambda connection: connection.execute("DROP TABLE raw.members"))
+
+    with connect(club.lake) as connection:
+        (entry,) = ledger.read(connection, "members")
+        assert entry.contract != wide.digest
+        assert not has_plain(connection, wide)
 
 
 def test_the_key_is_shown_by_nothing_and_handed_to_children(tmp_path, monkeypatch):
