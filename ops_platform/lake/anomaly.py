@@ -68,7 +68,7 @@ def judge(
     values = list(_values(day, profiles, watched, history))
     columns = Counter(measure for measure, _, _ in values)
     return [
-        _judged(day, measure, column, value, history, columns[measure])
+        _judged(day, measure, column, value, history, columns[measure], profiles.get(column))
         for measure, column, value in values
     ]
 
@@ -109,7 +109,13 @@ def distance(parts: Mapping[str, int], reference: Mapping[str, int]) -> float:
 
 
 def _judged(
-    day: date, measure: Measure, column: str, value: float, history: History, columns: int
+    day: date,
+    measure: Measure,
+    column: str,
+    value: float,
+    history: History,
+    columns: int,
+    profile: Profile | None,
 ) -> Judgement:
     series = history.series.get((measure, column), Series())
     here, same = scaled(measure, value), series.same_weekdays(day)
@@ -119,10 +125,12 @@ def _judged(
     if error is None or len(recent) < RECENT_MIN:
         return judged
     surprise = error - _middle(recent)
-    right = [known for known, *of in history.accepted if of == [measure, column]]
-    residual = min(_explained(day, error, surprise, series, right), key=abs)
+    judged = replace(judged, surprise=surprise)
+    left = [surprise, *_by_last_year(day, surprise, series)]
+    left += _by_accepted(day, judged, error, history, profile)
+    residual = min(left, key=abs)
     expected = _unscaled(measure, here - residual)
-    judged = replace(judged, expected=expected, surprise=surprise, residual=residual)
+    judged = replace(judged, expected=expected, residual=residual)
     before = series.between(day - timedelta(RESIDUAL_DAYS), day)
     known = [one.residual for one in before if one.residual is not None]
     if len(known) < RESIDUALS_MIN:
@@ -138,18 +146,32 @@ def _errors(judged: Iterable[Judgement]) -> list[float]:
     return [one.error for one in judged if one.error is not None]
 
 
-def _explained(
-    day: date, error: float, surprise: float, series: Series, accepted: Sequence[date]
-) -> Iterator[float]:
-    """What is left by each of the things that may explain the day."""
-    yield surprise
+def _by_last_year(day: date, surprise: float, series: Series) -> Iterator[float]:
+    """What is left by last year's season, where it is known."""
     first = day - YEAR - timedelta(SEASON_DAYS)
     a_year_ago = series.between(first, first + timedelta(2 * SEASON_DAYS + 1))
     season = [one.surprise for one in a_year_ago if one.surprise is not None]
     if len(season) >= SEASON_MIN:
         yield surprise - median(season)
-    last = [one for one in accepted if day - timedelta(REFERENCE_DAYS) <= one < day]
-    right = _errors(series.judged[one] for one in last if one in series.judged)
+
+
+def _by_accepted(
+    day: date, judged: Judgement, error: float, history: History, profile: Profile | None
+) -> Iterator[float]:
+    """What is left by the days of the last weeks whose departure somebody has accepted."""
+    measure, column, first = judged.measure, judged.column, day - timedelta(REFERENCE_DAYS)
+    accepted = [
+        known for known, *of in history.accepted if of == [measure, column] and first <= known < day
+    ]
+    if measure == "distribution" and profile is not None:
+        # A distance has an end: as far from what was before, the day may be another fault.
+        for known in accepted:
+            one = history.profiles.get(known, {}).get(column)
+            if one is not None:
+                yield error - judged.value + distance(profile.parts, one.parts)
+        return
+    series = history.series.get((measure, column), Series())
+    right = _errors(series.judged[known] for known in accepted if known in series.judged)
     if right:
         yield error - median(right)
 

@@ -136,7 +136,7 @@ def test_the_days_after_the_accepted_one_are_judged_anew_by_the_level_that_is_ri
         ["accept", "orders", str(first), "--why", "guests may buy"],
         env={"OPS_HOME": str(judged.folder.parent)},
     )
-    _, accepted, *still = done.output.splitlines()
+    accepted, *still = done.stdout.splitlines()
     assert accepted.startswith(f"orders {first} is accepted: ")
     assert "nulls of customer_id 0.200 where 0.000 was expected" in accepted
     assert [one[:56] for one in still] == [f"still unfit: orders {other}: nulls of customer_id 0.6"]

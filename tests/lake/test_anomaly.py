@@ -1,5 +1,6 @@
 """The test of a day: what it finds, what it leaves alone, and at which rate."""
 
+from copy import deepcopy
 from datetime import date, timedelta
 
 import numpy as np
@@ -112,6 +113,21 @@ def test_a_fault_is_not_learned_from_unless_it_is_accepted(shop):
         wrong[bool(accepted)] = found(after, day + timedelta(1), a_day(rng, rows_of(day), times=20))
     assert wrong[False] == {("distribution", "unfit")}
     assert wrong[True] == set()
+
+
+def test_in_the_weeks_after_an_accepted_fault_another_is_told_and_the_new_level_is_not(shop):
+    history, first, _ = shop
+    rng, after = np.random.default_rng(5), deepcopy(history)
+    after.accepted = frozenset({(first, "distribution", "price")})
+    told = []
+    for day in (first + timedelta(n) for n in range(43)):
+        if day.weekday() == CLOSED:
+            continue
+        another = found(after, day, a_day(rng, rows_of(day), times=40))
+        level = a_day(rng, rows_of(day), times=20)
+        told.append((("distribution", "unfit") in another, bool(found(after, day, level))))
+        after.add(day, level, judge(day, level, WATCHED, after))
+    assert told == [(True, True)] + [(True, False)] * 36
 
 
 def test_the_budget_is_one_warning_a_year():
