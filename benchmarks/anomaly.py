@@ -67,12 +67,17 @@ FAULTS = {
     ),
 }
 MISSING = "no delivery on a working day"
+# Of the days after one with prices x100 that was accepted, in the shop's second year.
+ACCEPTED_AT = 350
+AGAIN = "x100 again, soon after an accepted x100"
+LEVEL = "the accepted level itself is told"
 BOUND = {
     "all prices x100",
     "half of the orders lost",
     "half of the lines lost",
     "nulls of description +5 points",
     MISSING,
+    AGAIN,
 }
 
 
@@ -148,10 +153,44 @@ def run_shop(
                 verdicts = {one.verdict for one in judge(day, spoilt, WATCHED, history)}
                 found[name] += bool(verdicts & {"warning", "unfit"})
                 unfit[name] += "unfit" in verdicts
+        after_acceptance(connection, known, found, unfit)
     found[MISSING] += sum(is_missing(day, history) for day in days)
     raised = list(anomalies(judged))
     say(f"seed {seed}: {[f'{day}: {told(one)}' for day, one in raised]} missing {missing}")
     return len({day for day, _ in raised}) + len(missing), years(judged)
+
+
+def after_acceptance(
+    connection: duckdb.DuckDBPyConnection,
+    known: Mapping[date, Mapping[str, Profile]],
+    found: Counter[str],
+    unfit: Counter[str],
+) -> None:
+    """Count what is told of the days of an accepted level, and of one more fault on each."""
+    days = sorted(known)
+    first, *after = days[ACCEPTED_AT : ACCEPTED_AT + SPOILT + 1]
+    history, _, _ = walk({day: known[day] for day in days[:ACCEPTED_AT]})
+    history.accepted = frozenset({(first, "distribution", "unit_price")})
+    once, twice = (_times(connection, times, [first, *after]) for times in (100, 10_000))
+    history.add(first, once[first], judge(first, once[first], WATCHED, history))
+    for day in after:
+        judged = judge(day, once[day], WATCHED, history)
+        for name, all_of_it in {
+            AGAIN: judge(day, twice[day], WATCHED, history),
+            LEVEL: judged,
+        }.items():
+            verdicts = {one.verdict for one in all_of_it}
+            found[name] += bool(verdicts & {"warning", "unfit"})
+            unfit[name] += "unfit" in verdicts
+        history.add(day, once[day], judged)
+
+
+def _times(
+    connection: duckdb.DuckDBPyConnection, times: int, days: list[date]
+) -> dict[date, dict[str, Profile]]:
+    prices = f"SELECT * REPLACE (unit_price * {times} AS unit_price) FROM shop"
+    connection.execute(f"CREATE OR REPLACE VIEW spoilt AS {prices}")
+    return profiles(connection, "spoilt", days)
 
 
 def say(text: str) -> None:
@@ -176,7 +215,7 @@ def report(warnings: int, judged: float, found: Counter[str], unfit: Counter[str
     )
     runs = SPOILT * len(SEEDS)
     holds = rate <= WARNINGS_A_YEAR
-    for name in (*FAULTS, MISSING):
+    for name in (*FAULTS, MISSING, AGAIN, LEVEL):
         hits = found[name]
         interval = [
             beta.ppf(0.025, hits, runs - hits + 1) if hits else 0.0,
