@@ -57,10 +57,10 @@ class Copies:
         if not is_copied(settings, contract):
             return Path(location)
         name = contract.name
-        if name not in self._under_way and has_landed(settings, contract, location, patience):
-            return landed(settings, contract)
         if name in self._under_way:
-            until = 0
+            until = 0  # whoever began it has waited for it
+        elif has_landed(settings, contract, location, patience):
+            return landed(settings, contract)
         else:
             self._under_way[name] = _Copy(settings, contract, location, patience)
         if not self._under_way[name].is_over(until):
