@@ -38,6 +38,8 @@ IN_TURN = 16
 DBT_PAUSE_SECONDS = 0.3
 # Of the time that an undisturbed writer takes: so that its last moments are hit too.
 LATEST = 1.2
+# What upkeep drops stays as long for the reader beside it, who may have listed the files before.
+READER_DAYS = 30 / 86_400
 IMPORTED = ["ops_platform.ingest.take_in", "ops_platform.lake.upkeep", __name__]
 
 
@@ -65,9 +67,9 @@ def ingest(home: Home) -> None:
         take_in(home.lake, contract, location, settings.now())
 
 
-def keep(home: Home) -> None:
-    """Upkeep that keeps no snapshot for its age."""
-    upkeep(home.lake, 0)
+def keep(home: Home, days: float = READER_DAYS) -> None:
+    """Upkeep that keeps no snapshot for its age, or hardly any."""
+    upkeep(home.lake, days)
 
 
 WRITERS: dict[str, Callable[[Home], None]] = {"ingest": ingest, "upkeep": keep}

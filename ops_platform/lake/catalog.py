@@ -140,6 +140,27 @@ def _lake_file(
     return LakeFile(str(name), path, size)
 
 
+def dropped(lake: Lake, seconds: float) -> dict[str, Path]:
+    """The files that no snapshot reads since so many seconds, by their name in the catalog."""
+    rows = _rows(
+        lake,
+        "SELECT path FROM ducklake_files_scheduled_for_deletion "
+        "WHERE epoch(schedule_start::TIMESTAMPTZ) <= epoch(now()) - ?",
+        [seconds],
+    )
+    # Relative to the data's folder, unless absolute.
+    return {path: lake.data_path / path for (path,) in rows}
+
+
+def forget_dropped(lake: Lake, names: Iterable[str]) -> None:
+    """Take from the catalog what `dropped` found, once it is removed."""
+    with session(lake) as connection:
+        for name in names:
+            connection.execute(
+                "DELETE FROM ducklake_files_scheduled_for_deletion WHERE path = ?", [name]
+            )
+
+
 def digests(lake: Lake) -> dict[str, str]:
     """The recorded SHA-256 of each file, by its name."""
     return dict(_rows(lake, "SELECT path, sha256 FROM ops_file_digest"))

@@ -33,12 +33,17 @@ def connect(
     try:
         _use(connection, lake, snapshot, read_only)
         yield connection
-        _leave(connection)
     except BaseException:
         # It may be in the midst of a transaction, or worse.
         connection.close()
         raise
-    idle.append(connection)
+    try:
+        _leave(connection)
+    except duckdb.Error:
+        # Nothing that was read is in doubt: its snapshot may have been expired meanwhile, say.
+        connection.close()
+    else:
+        idle.append(connection)
 
 
 def _instance(lake: Lake) -> duckdb.DuckDBPyConnection:

@@ -70,9 +70,16 @@ def _engine(postgres: tuple[str, str | None] | None) -> duckdb.DuckDBPyConnectio
 def reach_catalog(
     connection: duckdb.DuckDBPyConnection, postgres: tuple[str, str | None] | None
 ) -> None:
-    """Load the catalog's extension, and hand over the password of a Postgres one."""
-    load_extension(connection, "sqlite" if postgres is None else "postgres")
-    if postgres is not None and postgres[1] is not None:
+    """Load the catalog's extension, one transaction of it one state; a Postgres one's password."""
+    if postgres is None:
+        load_extension(connection, "sqlite")
+        # Otherwise each scan of a transaction that only reads opens the file anew, so it sees what
+        # was committed since, but only in the rows' numbers that there were when it began: in the
+        # midst of a merge of files a table is empty, though neither before nor after it was.
+        connection.execute("SET GLOBAL sqlite_disable_multithreaded_scans = true")
+        return
+    load_extension(connection, "postgres")
+    if postgres[1] is not None:
         # A secret lives in the connection, so the password is in no path, message or dbt log.
         connection.execute(
             f"CREATE OR REPLACE SECRET (TYPE postgres, PASSWORD {literal(postgres[1])})"

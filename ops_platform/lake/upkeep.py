@@ -16,6 +16,8 @@ from ops_platform.lake.published import published_or_none
 from ops_platform.lake.write import open_writer, record_digests
 
 DAY_SECONDS = 86_400
+# As long a reader may be at work that had listed the files before upkeep dropped them.
+READER_SECONDS = 3_600
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Report:
     ----------
     snapshots_expired, snapshots_kept : counts.
     files_merged, files_made : small files, and the files that took their place.
-    files_removed : files that no kept snapshot reads; `orphans_removed` those that no snapshot
-        ever read, a killed writer's.
+    files_removed : files that no kept snapshot reads any more, this upkeep's from the next on;
+        `orphans_removed` those that no snapshot ever read, a killed writer's.
     catalog_backup : the catalog as it was before, or empty without pg_dump.
     """
 
@@ -46,6 +48,9 @@ def upkeep(lake: Lake, keep_days: float) -> Report:
     Kept are the head, the published snapshot and its marts, every pin, what each complete build
     left, and all snapshots less than `keep_days` older than the newest. That is counted on the
     lake's own clock, the system's: the platform's may be a day of the past.
+
+    Readers see nothing of it: the files that it drops stay for an hour, or for `keep_days` if that
+    is less, and go with the next upkeep. So with 0 a reader may miss a file, which it says.
 
     Raises LakeError, with nothing changed, when the lake does not hold: a merge would give rows
     that a flipped bit changed a digest of their own.
@@ -95,15 +100,13 @@ def _keep(
             "upkeep stopped before it removed any file, because a kept snapshot reads otherwise "
             f"than before: put {saved or 'a backup of the catalog'} back in place"
         )
-    removed = connection.execute(
-        "FROM ducklake_cleanup_old_files('lake', cleanup_all => true)"
-    ).fetchall()
+    removed = _remove_dropped(lake, min(keep_days * DAY_SECONDS, READER_SECONDS))
     return Report(
         snapshots_expired=len(expired),
         snapshots_kept=len(_snapshots(connection)),
         files_merged=sum(row[2] for row in merged),
         files_made=sum(row[3] for row in merged),
-        files_removed=len(removed),
+        files_removed=removed,
         orphans_removed=_remove_orphans(connection),
         catalog_backup=saved,
     )
@@ -159,6 +162,19 @@ def _base_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[t
         "WHERE table_catalog = ? AND table_type = 'BASE TABLE'",
         [database],
     ).fetchall()
+
+
+def _remove_dropped(lake: Lake, seconds: float) -> int:
+    """Remove the files that a merge or an expiry dropped so long ago; their number.
+
+    Not by `ducklake_cleanup_old_files`: on a SQLite catalog it compares times as texts of two
+    forms, and finds everything older that was dropped on the same day.
+    """
+    dropped = catalog.dropped(lake, seconds)
+    for path in dropped.values():
+        path.unlink(missing_ok=True)
+    catalog.forget_dropped(lake, dropped)
+    return len(dropped)
 
 
 def _remove_orphans(connection: duckdb.DuckDBPyConnection) -> int:

@@ -8,7 +8,9 @@ from ops_platform.lake.check import check
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import write_lock
 from ops_platform.lake.published import Published, changed_since, publish, published
+from ops_platform.lake.session import session
 from ops_platform.lake.upkeep import upkeep
 from tests.lake.conftest import data_file, digests, flip_a_bit, read, run, steps
 
@@ -125,3 +127,36 @@ def test_the_catalog_is_saved_as_it_was_before(sqlite_lake, tmp_path):
     saved.mkdir()
     (saved / "catalog.sqlite").write_bytes(Path(report.catalog_backup).read_bytes())
     assert catalog.head(Lake(saved, sqlite_lake.data_path)) == snapshots[-1]
+
+
+@pytest.mark.parametrize("at_head", [True, False])
+def test_a_reader_in_the_midst_sees_one_state(lake, at_head):
+    """Its transaction has begun, and it lists a table's files only after they were merged."""
+    made = steps(
+        lake,
+        "CREATE TABLE t AS SELECT 1 AS a",
+        *["INSERT INTO t VALUES (1)"] * 4,
+        "CREATE TABLE last AS SELECT 1 AS a",
+    )
+    with connect(lake, snapshot=None if at_head else made[-1]) as reader:
+        reader.begin()
+        assert reader.execute("FROM last").fetchall() == [(1,)]
+        run(lake, "INSERT INTO t VALUES (1)")
+        _age(lake, 2)
+        report = upkeep(lake, 1)
+        assert (report.files_merged, report.files_removed) == (6, 0)
+        assert report.snapshots_expired > 0
+        assert reader.execute("SELECT sum(a) FROM t").fetchall() == [(5,)]
+        assert reader.execute("FROM last").fetchall() == [(1,)]
+        reader.rollback()
+    assert upkeep(lake, 0).files_removed > 0
+    assert parquet(lake) == {file.path for file in catalog.files(lake)}
+
+
+def _age(lake, days):
+    """Make all snapshots but the head as many days old."""
+    with write_lock(lake), session(lake) as connection:
+        connection.execute(
+            "UPDATE ducklake_snapshot SET snapshot_time = now() - to_days(?) WHERE snapshot_id < ?",
+            [days, catalog.head(lake)],
+        )
