@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from ops_platform.errors import SourceError
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.records import Record
 from ops_platform.ingest.sql import literal, quoted
@@ -25,13 +26,16 @@ BATCH = 10_000
 def look(contract: Contract, path: Path) -> tuple[list[str], int, str | None]:
     """The names of all columns, the number of rows, and why the file must be refused, if so.
 
-    Every value that the contract reads is decoded once.
+    Every value that the contract reads is decoded once. Raises SourceError when the memory or the
+    disk fails, which is no verdict on the file.
     """
     if not path.stat().st_size:
         return [], 0, "the file is empty: not even a schema was delivered"
     with closing(_engine().cursor()) as engine:
         try:
             types = _types(engine, path)
+        except duckdb.OperationalError as error:
+            raise _passing(contract, path, error) from None
         except duckdb.Error:
             return [], 0, "no whole Parquet file, it is cut off or something else: deliver it again"
         fault = _unusable(contract, types)
@@ -40,12 +44,22 @@ def look(contract: Contract, path: Path) -> tuple[list[str], int, str | None]:
         values = ", ".join(f"bit_xor(hash({quoted(name)}))" for name in contract.inputs)
         try:
             row = engine.execute(f"SELECT count(*), {values} FROM {_files([path])}").fetchone()
+        except duckdb.OperationalError as error:
+            raise _passing(contract, path, error) from None
         except duckdb.Error as error:
             # Never in the engine's words: they quote the value.
             damaged = "it is damaged: deliver it again"
             fault = "a text in it is not UTF-8" if "not valid UTF8" in str(error) else damaged
             return list(types), 0, fault
     return list(types), row[0] if row else 0, None
+
+
+def _passing(contract: Contract, path: Path, error: duckdb.OperationalError) -> SourceError:
+    # A file that is cut off or damaged gives errors of other kinds.
+    return SourceError(
+        f"{path.name} can't be taken into raw.{contract.name} now: {str(error).splitlines()[0]}: "
+        "nothing was written; make room, and it is tried again at the next look"
+    )
 
 
 def read(contract: Contract, path: Path, header: Sequence[str]) -> Iterator[Record]:

@@ -2,34 +2,48 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
+
+from ops_platform.errors import OpsError
 
 
 @contextmanager
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A new folder below `root` until the block ends, for nobody but its owner to read.
 
-    First those that dead processes left in `root` are removed.
+    First those that dead processes left in `root` are removed. Raises OpsError when the disk is
+    full, or takes no writes.
     """
+    with ExitStack() as held:
+        try:
+            folder = _make(root, held)
+        except OSError as error:
+            raise OpsError(
+                f"no scratch folder can be made in {root}: {error.strerror}: make room, or make it "
+                "writable, and try again"
+            ) from error
+        yield folder
+
+
+def _make(root: Path, held: ExitStack) -> Path:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(root)
     folder = root / uuid4().hex
     # The system frees it with its process, so it tells the living from the dead. It is held before
     # the folder is there.
-    with FileLock(_lock(folder)):
-        folder.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            _remove(folder)
+    held.enter_context(FileLock(_lock(folder)))
+    held.callback(_remove, folder)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _sweep(root: Path) -> None:
-    for folder in filter(Path.is_dir, root.iterdir()):
+    # A process that was killed before it made its folder left the lock alone.
+    for folder in {path.with_suffix("") for path in root.iterdir()}:
         try:
             with FileLock(_lock(folder), timeout=0):
                 _remove(folder)

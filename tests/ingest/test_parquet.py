@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ops_platform.errors import SourceError
+from ops_platform.ingest import parquet
 from ops_platform.ingest.contract import Column, Contract
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
@@ -112,6 +114,22 @@ def test_a_file_that_is_cut_off_empty_or_something_else_is_refused(visits):
     assert why["cut"] == why["text"]
     assert "no whole Parquet file" in why["cut"]
     assert visits.raw("visitor") == ["a"]
+
+
+def test_too_little_memory_is_no_verdict_on_a_file(visits):
+    """The engine is given less than one value of the file."""
+    deliver(visits, "a.parquet", visitor=["x" * 4_000_000])
+    engine = parquet._engine()
+    (before,) = engine.execute("SELECT current_setting('memory_limit')").fetchone()
+    engine.execute("SET memory_limit = '1MB'")
+    try:
+        with pytest.raises(SourceError, match=r"a\.parquet can't be taken .* Out of Memory"):
+            visits.run()
+    finally:
+        engine.execute(f"SET memory_limit = '{before}'")
+    assert not visits.lake.exists or visits.status() == []
+    visits.run()
+    assert visits.status() == [("a.parquet", "taken")]
 
 
 def test_a_text_that_is_not_utf_8_is_refused_and_not_repeated(visits):

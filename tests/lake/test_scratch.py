@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import pytest
+
+from ops_platform.errors import OpsError
 from ops_platform.lake.scratch import scratch_folder
 
 KILLED = """
@@ -26,3 +29,22 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_is_not(tmp_path)
         with scratch_folder(root):
             assert list(root.glob("*/plain.csv")) == [used / "plain.csv"]
     assert list(root.iterdir()) == []
+
+
+def test_a_lock_without_a_folder_is_swept_unless_it_is_held(tmp_path):
+    dead = tmp_path / "dead.lock"
+    dead.touch()
+    with scratch_folder(tmp_path) as used:
+        held = used.with_suffix(".lock")
+        used.rmdir()
+        with scratch_folder(tmp_path):
+            assert held.exists()
+        assert list(tmp_path.iterdir()) == [held]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_folder_can_be_made_it_says_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "scratch"
+    with pytest.raises(OpsError, match=f"{root}.*make room"), scratch_folder(root):
+        pass
