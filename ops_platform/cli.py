@@ -16,7 +16,7 @@ from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
 from ops_platform.cli_status import status
 from ops_platform.cli_versions import models_app, reproduce
-from ops_platform.errors import LakeError
+from ops_platform.errors import LakeError, OpsError
 from ops_platform.prompt import (
     Json,
     console,
@@ -55,9 +55,13 @@ DBT_ON_THE_LAKE = {
 
 @app.command()
 def ingest(as_json: Json = False) -> None:
-    """Take in new, changed and vanished deliveries of every source, under its contract."""
+    """Take in new, changed and vanished deliveries of every source, under its contract.
+
+    A source that fails holds back no other; then the exit code is 1.
+    """
     from ops_platform.ingest.contract_file import read_contracts
     from ops_platform.ingest.copies import source_location
+    from ops_platform.ingest.ledger import Entry
     from ops_platform.ingest.location import require_known_sources
     from ops_platform.ingest.take_in import take_in
     from ops_platform.lake.location import Lake
@@ -65,19 +69,22 @@ def ingest(as_json: Json = False) -> None:
     with working("taking deliveries in") as settings:
         contracts = read_contracts(settings.contracts, settings.hash_key)
         require_known_sources(settings, contracts)
-        report = {
-            contract.name: take_in(
-                Lake.at(settings),
-                contract,
-                source_location(settings, contract),
-                settings.now(),
-                lambda text: errors.print(escape(text)),
-            ).changed
-            for contract in contracts
-        }
+        report, failed = dict[str, list[Entry]](), False
+        for contract in contracts:
+            try:
+                report[contract.name] = take_in(
+                    Lake.at(settings),
+                    contract,
+                    source_location(settings, contract),
+                    settings.now(),
+                    lambda text: errors.print(escape(text)),
+                ).changed
+            except OpsError as error:
+                failed = True
+                errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
     if as_json:
         print_json({name: [asdict(entry) for entry in new] for name, new in report.items()})
-        return
+        raise typer.Exit(int(failed))
     for name, changed in report.items():
         console.print(f"{name}: {len(changed)} deliveries are new or changed")
         for entry in changed:
@@ -87,6 +94,7 @@ def ingest(as_json: Json = False) -> None:
                     f"{entry.rows_quarantined} quarantined {entry.reason or ''}"
                 )
                 console.print(escape(told))
+    raise typer.Exit(int(failed))
 
 
 @app.command()

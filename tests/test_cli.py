@@ -7,6 +7,9 @@ from typer.testing import CliRunner
 
 from ops_platform import cli
 from ops_platform.cli import app
+from ops_platform.lake.connect import connect
+from ops_platform.lake.location import Lake
+from ops_platform.settings import Settings
 
 
 @pytest.fixture
@@ -37,6 +40,23 @@ def test_a_fault_in_two_settings_together_is_told_too(said):
 
 def test_a_source_without_a_contract_is_a_slip_of_the_pen(said):
     assert "no contract ordres.odcs.yaml" in said("ingest", OPS_SOURCE_ORDRES="/tmp")
+
+
+def test_a_source_that_fails_holds_back_no_other(said, tmp_path):
+    (tmp_path / "orders").mkdir()
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+    line = "536365,85123A,MUG,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
+    (tmp_path / "orders" / "2010-12-01.csv").write_text(f"{header}\n{line}\n", encoding="utf-8")
+    told = said(
+        "ingest",
+        OPS_SOURCE_ORDERS=str(tmp_path / "orders"),
+        OPS_SOURCE_CUSTOMERS="postgresql://127.0.0.1:1/shop",
+    )
+    assert "error: source customers: " in told
+    with connect(Lake.at(Settings(home=tmp_path / "home"))) as connection:
+        assert connection.execute("SELECT count(*) FROM raw.orders").fetchone() == (1,)
+        # It stands after the one that failed.
+        assert connection.execute("SELECT count(*) FROM raw.products").fetchone() == (0,)
 
 
 def test_without_a_terminal_a_line_says_what_goes_on(said, tmp_path):

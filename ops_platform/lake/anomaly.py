@@ -99,7 +99,8 @@ def _is_covered(parts: Mapping[str, int]) -> bool:
 
 def distance(parts: Mapping[str, int], reference: Mapping[str, int]) -> float:
     """The Jensen-Shannon distance of two distributions, 0 to 1 (Endres and Schindelin, 2003)."""
-    names = parts.keys() | reference.keys()
+    # In one order: the last digits of a sum depend on it.
+    names = sorted(parts.keys() | reference.keys())
     p = np.array([parts.get(name, 0) for name in names], dtype=float)
     q = np.array([reference.get(name, 0) for name in names], dtype=float)
     p, q = p / p.sum(), q / q.sum()
