@@ -4,13 +4,18 @@ Loading the extensions costs a DuckDB instance ten times what attaching the lake
 for checking their signatures. So instances are kept, with nothing attached, and lent again.
 """
 
+import atexit
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 
 from ops_platform.errors import LakeError
 from ops_platform.lake.location import Lake
+from ops_platform.lake.scratch import scratch_folder
 from ops_platform.lake.session import literal, load_extension, reach_catalog
 
 ALIAS = "lake"
@@ -47,13 +52,25 @@ def connect(
 
 
 def _instance(lake: Lake) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    # Of its own: two instances would give their files the same names.
+    spilled = _process_scratch(lake.home / "scratch" / "spilled") / uuid4().hex
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "temp_directory": str(spilled)}
+    )
     try:
         make_ready(connection, lake)
     except duckdb.Error as error:
         connection.close()
         raise LakeError(f"DuckDB can't load its extensions: {error}") from error
     return connection
+
+
+@cache
+def _process_scratch(root: Path) -> Path:
+    """A scratch folder that goes with the process, as the instances do that spill to it."""
+    held = ExitStack()
+    atexit.register(held.close)
+    return held.enter_context(scratch_folder(root))
 
 
 def _use(

@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ops_platform.errors import LakeError
+from ops_platform.lake import connect as connect_module
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.location import Lake
@@ -123,3 +127,35 @@ def test_a_password_shows_in_no_form_of_the_settings(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="must be a postgresql") as caught:
         Settings()
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_memory_does_not_hold_is_spilled_in_the_home(sqlite_lake, monkeypatch, tmp_path):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT range AS a FROM range(10)")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    # A new instance: one that is lent again spills in the home that it was made for.
+    monkeypatch.setattr(connect_module, "_idle", {})
+    with connect(sqlite_lake) as reader:
+        reader.execute("SET memory_limit = '64MB'")
+        reader.execute("CREATE TEMP TABLE s AS SELECT uuid()::VARCHAR AS a FROM range(3_000_000)")
+        assert list(sqlite_lake.home.glob("scratch/spilled/*/*/*"))
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_nothing_of_a_process_stays_that_has_ended(sqlite_lake):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a")
+    read_once = (
+        "import sys\nfrom pathlib import Path\n"
+        "from ops_platform.lake.connect import connect\n"
+        "from ops_platform.lake.location import Lake\n"
+        "home = Path(sys.argv[1])\n"
+        "with connect(Lake(home, home / 'data')): print(len(list(home.glob('scratch/spilled/*'))))"
+    )
+    home = sqlite_lake.home
+    before = set(home.glob("scratch/spilled/*"))
+    done = subprocess.run(
+        [sys.executable, "-c", read_once, str(home)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == len(before) + 2, "its folder and its lock"
+    assert set(home.glob("scratch/spilled/*")) == before
