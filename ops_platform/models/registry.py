@@ -235,13 +235,14 @@ class Registry:
 
         Raises
         ------
-        RegistryError : a tag or metric was changed, or there is no such version.
+        RegistryError : a tag or metric was changed, what was registered is not on record, or there
+            is no such version.
         StateError : its arrays are not those that were registered.
         """
         self.load(name, version)
         with self._reached(f"verify version {version} of {name!r}"), TemporaryDirectory() as folder:
             found = self._existing(name, version)
-            written = artifact.read_origin(self._download(found, artifact.ORIGIN, folder))
+            written = artifact.read_origin(self._origin(found, folder))
             metrics = self._client.get_run(found.run_id).data.metrics
         changed = artifact.differences(written, artifact.origin(found.tags, metrics))
         if changed:
@@ -358,6 +359,18 @@ class Registry:
             _require_ours(found)
             stored = self._download(found, artifact.STATE, folder)
             return found.tags, states.load(stored, found.tags["state_digest"])
+
+    def _origin(self, found: "ModelVersion", folder: str) -> Path:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._download(found, artifact.ORIGIN, folder)
+        except (OSError, MlflowException) as error:
+            raise RegistryError(
+                f"Version {found.version} of {found.name!r} has no {artifact.ORIGIN} that says how "
+                "it was registered: put its artifact back from a backup, or delete the version in "
+                "MLflow and train again."
+            ) from error
 
     def _download(self, found: "ModelVersion", file: str, folder: str) -> Path:
         from mlflow.artifacts import download_artifacts

@@ -119,6 +119,15 @@ def test_a_version_registered_by_something_else_is_refused(registry, model):
         registry.load(NAME, 1)
 
 
+def test_a_version_without_its_record_of_registration_is_told_with_what_to_do(registry, model):
+    register(registry, model)
+    registry.verify(NAME, 1)
+    (origin,) = registry.artifacts.rglob("origin.json")
+    origin.unlink()
+    with pytest.raises(RegistryError, match=r"has no origin\.json .* delete the version in MLflow"):
+        registry.verify(NAME, 1)
+
+
 def test_only_files_of_the_zoo_are_ever_imported(registry, model):
     register(registry, model)
     registry._client.set_model_version_tag(NAME, "1", "estimator", "os")
