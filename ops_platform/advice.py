@@ -11,7 +11,8 @@ from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.personal import hashed
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
-from ops_platform.models.estimators import names as models
+from ops_platform.models.estimators import recommends
+from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry
 from ops_platform.settings import Settings
 
@@ -37,8 +38,8 @@ def advise(settings: Settings, model: str, customers: list[str], k: int) -> list
     Raises RegistryError where there is no such model or no champion of it, NotPublishedError where
     nothing is published.
     """
-    if model not in models():
-        raise RegistryError(f"there is no model {model}, but {', '.join(models())}")
+    if model not in recommenders():
+        raise RegistryError(f"no model {model} recommends, but {', '.join(recommenders())}")
     lake = Lake.at(settings)
     # Before the registry, which is slow to open and would be made where there is none.
     snapshot = published_with_features(lake).snapshot
@@ -46,7 +47,7 @@ def advise(settings: Settings, model: str, customers: list[str], k: int) -> list
     champion = registry.champion(model)
     if champion is None:
         raise RegistryError(f"{model} has no champion yet: materialize models/{model} first")
-    found = registry.load(model, champion.version).recommend(customers, k)
+    found = recommends(registry.load(model, champion.version)).recommend(customers, k)
     with connect(lake, snapshot=snapshot) as connection:
         names = dict(
             connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()

@@ -53,13 +53,14 @@ def _evaluate(
     from ops_platform.models.estimators import estimator
     from ops_platform.models.evaluation import PAIR, fit_contenders
     from ops_platform.models.evaluation import evaluate as judged
-    from ops_platform.models.training import interactions_by, read_training_set
+    from ops_platform.models.recommending import interactions_by
+    from ops_platform.models.training import read_training_set
 
     def say(text: str) -> None:
         errors.print(escape(text), highlight=False)
 
     lake, kind = Lake.at(settings), estimator(model)
-    rows = read_training_set(lake)
+    rows = read_training_set(lake, model)
     windows = []
     with connect(lake, snapshot=rows.pointer.snapshot) as connection:
         for start in cuts or [rows.as_of - timedelta(days=days - 1)]:

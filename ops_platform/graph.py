@@ -13,6 +13,7 @@ from ops_platform.ingest.rules import raw_checks
 from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
+from ops_platform.models.kinds import recommenders
 from ops_platform.monitor.assets import drift_asset, drift_check
 from ops_platform.monitor.schedules import (
     nightly_job,
@@ -35,7 +36,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     contracts, models = read_contracts(settings.contracts, settings.hash_key), names()
     require_known_sources(settings, contracts)
     manifest = read_manifest(settings)
-    views = find_views()
+    views, watched = find_views(), recommenders()
     beside = unread(manifest, contracts)
     used = [contract for contract in contracts if contract not in beside]
     return dg.Definitions(
@@ -49,15 +50,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(training_set_asset(name, used) for name in models),
             *(model_asset(name) for name in models),
             release_asset(),
-            drift_asset(models),
+            drift_asset(watched),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
             anomaly_checks(contracts),
             *(schema_check(view) for view in views),
-            *(drift_check(name) for name in models),
+            *(drift_check(name) for name in watched),
         ],
-        jobs=[nightly_job(models), retraining_job(models)],
+        jobs=[nightly_job(watched), retraining_job(models)],
         sensors=[
             landing_sensor(contracts),
             data_automation(),

@@ -23,7 +23,8 @@ from ops_platform.features.build import OWN
 from ops_platform.features.view import FeatureView
 from ops_platform.ingest.contract import Contract
 from ops_platform.lake.connect import ALIAS
-from ops_platform.models import training
+from ops_platform.models.estimators import estimator
+from ops_platform.models.kinds import task_of
 from ops_platform.transform.lineage import Lineage, Schema, add_table, column_lineage, columns_of
 from ops_platform.transform.row_lineage import rows_of, tables_of
 
@@ -77,7 +78,7 @@ def by_column(
     for view in views:
         yield from _of_view(view, manifest, tables)
     for model in models:
-        yield from _of_training_set(f"models/{model}/training_set", tables)
+        yield from _of_training_set(model, tables)
 
 
 def raw_columns(contract: Contract) -> list[str]:
@@ -174,9 +175,11 @@ def _mart(view: FeatureView, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], mart)
 
 
-def _of_training_set(name: str, tables: Tables) -> Iterator[Part]:
+def _of_training_set(model: str, tables: Tables) -> Iterator[Part]:
+    name = f"models/{model}/training_set"
     yield Node(name, TRAINING_SET)
-    for origins in tables.columns(training.ROWS).values():
-        for table, column in origins:
-            yield Edge(f"{table}.{column}", name, VALUE)
-    yield from tables.rows(training.ROWS, name)
+    for sql in task_of(model).queries(estimator(model)):
+        for origins in tables.columns(sql).values():
+            for table, column in origins:
+                yield Edge(f"{table}.{column}", name, VALUE)
+        yield from tables.rows(sql, name)

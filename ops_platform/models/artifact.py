@@ -52,6 +52,7 @@ def write(
     state: states.State,
     recipe: dict[str, Any],
     origin: Origin,
+    signature: Any,
 ) -> None:
     """Write the new folder that MLflow, and `Registry.load`, read a model from."""
     from mlflow.models import Model
@@ -68,23 +69,7 @@ def write(
             python_model=str(Path(__file__).with_name("pyfunc.py")),
             artifacts={"state": str(arrays), "origin": str(told)},
             model_config=recipe,
-            signature=_signature(),
+            signature=signature,
             pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
             mlflow_model=Model(run_id=run_id, model_id=model_id),
         )
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    columns = {
-        "customer_id": DataType.string,
-        "rank": DataType.long,
-        "product_id": DataType.string,
-        "score": DataType.double,
-    }
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "customer_id")]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
-    )

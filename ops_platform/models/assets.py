@@ -12,17 +12,11 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
+from ops_platform.models.kinds import task_of
 from ops_platform.models.provenance import made_with
 from ops_platform.models.registry import Registry
-from ops_platform.models.training import (
-    BASELINES,
-    METRIC,
-    Outcome,
-    Rules,
-    read_training_set,
-    require_fit,
-    train,
-)
+from ops_platform.models.task import Rules
+from ops_platform.models.training import Outcome, read_training_set, require_fit, train
 from ops_platform.settings import Settings
 
 DIGEST = "digest"
@@ -61,10 +55,10 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
             # What came since monitor/profiles was made.
             judge_source(lake, source, settings.now())
         require_fit(lake, [source.name for source in sources])
-        rows = read_training_set(lake)
+        rows = read_training_set(lake, name)
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": len(rows.interactions),
+                "dagster/row_count": len(rows.rows),
                 "as_of": str(rows.as_of),
                 "snapshot": rows.pointer.snapshot,
                 "marts_snapshot": rows.pointer.marts,
@@ -77,7 +71,8 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
 
 def model_asset(name: str) -> dg.AssetsDefinition:
     """The asset `models/<model>`: trained, judged by the gate, and registered."""
-    key = dg.AssetKey(["models", name])
+    key, task = dg.AssetKey(["models", name]), task_of(name)
+    beaten = " and ".join(one.replace("_", " ") for one in task.baselines)
 
     @dg.asset(
         key=key,
@@ -92,7 +87,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "beats_baselines",
                 asset=key,
-                description="The newest version beats popularity and personal frequency.",
+                description=f"The newest version beats {beaten} by {task.title}.",
             )
         ],
     )
@@ -102,7 +97,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         lake = Lake.at(settings)
-        rows = read_training_set(lake)
+        rows = read_training_set(lake, name)
         _require_same(context, name, rows.digest)
         outcome = train(
             lake,
@@ -139,7 +134,8 @@ def _require_same(context: dg.AssetExecutionContext, name: str, digest: str) -> 
 def _report(registry: Registry, name: str, outcome: Outcome) -> dg.MaterializeResult:  # type: ignore[type-arg]
     newest, champion = registry.newest(name), registry.champion(name)
     metrics = dict(newest.metrics) if newest else {}
-    baselines = [metrics[f"{name}_{METRIC}"] for name in BASELINES] if newest else []
+    task = task_of(name)
+    baselines = [metrics[f"{one}_{task.metric}"] for one in task.baselines] if newest else []
     return dg.MaterializeResult(
         metadata={
             "registered": outcome.version is not None,
@@ -153,7 +149,7 @@ def _report(registry: Registry, name: str, outcome: Outcome) -> dg.MaterializeRe
         check_results=[
             dg.AssetCheckResult(
                 check_name="beats_baselines",
-                passed=bool(baselines) and metrics[METRIC] > max(baselines),
+                passed=bool(baselines) and metrics[task.metric] > max(baselines),
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata=metrics,
             )

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ops_platform.models.task import CHALLENGER, Task
+
 CARD = "card.md"
 # Of the standard normal distribution: 95 % lie within.
 WITHIN = 1.96
-OWN = "challenger"
 
 
 def quality(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -32,7 +33,8 @@ def quality(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
         str(name): {
             **_interval(scores[name], ("mean", "low", "high")),
             **_interval(
-                scores[OWN] - scores[name], ("difference", "difference_low", "difference_high")
+                scores[CHALLENGER] - scores[name],
+                ("difference", "difference_low", "difference_high"),
             ),
         }
         for name in scores.columns
@@ -45,7 +47,7 @@ def _interval(values: pd.Series, names: tuple[str, str, str]) -> dict[str, float
     return dict(zip(names, (mean, mean - half, mean + half), strict=True))
 
 
-def card(record: Mapping[str, Any]) -> str:
+def card(record: Mapping[str, Any], task: Task) -> str:
     """The card of a version as Markdown, from its provenance record alone."""
     return "\n".join(
         [
@@ -54,10 +56,11 @@ def card(record: Mapping[str, Any]) -> str:
             f"Made at {record['made_at']} UTC. Cause: {record['cause']}.",
             "",
             *_verdict(record),
-            *_quality(record),
-            *_data(record["data"]),
+            *_quality(record, task),
+            *task.told(record["details"]),
+            *_data(record["data"], task),
             *_recipe(record),
-            *_limits(record),
+            *_limits(record, task),
             "",
         ]
     )
@@ -78,26 +81,26 @@ def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _quality(record: Mapping[str, Any]) -> Iterator[str]:
+def _quality(record: Mapping[str, Any], task: Task) -> Iterator[str]:
     verdict = record["verdict"]
     yield "## Quality"
     yield ""
     yield (
-        f"NDCG@20 on what {verdict['customers']:,} known customers bought from "
+        f"{task.title} on {verdict['customers']:,} known customers from "
         f"{verdict['window_start']} to {verdict['window_end']}, which none had seen; "
         "95 % intervals over customers."
     )
     yield ""
     yield from _table(
-        ("", "NDCG@20", "interval", "this version's lead", "interval"),
+        ("", task.title, "interval", "this version's lead", "interval"),
         [
             (
-                "this version" if name == OWN else name.replace("_", " "),
+                "this version" if name == CHALLENGER else name.replace("_", " "),
                 f"{one['mean']:.4f}",
                 f"{one['low']:.4f} to {one['high']:.4f}",
                 *(
                     ("", "")
-                    if name == OWN
+                    if name == CHALLENGER
                     else (
                         f"{one['difference']:+.4f}",
                         f"{one['difference_low']:+.4f} to {one['difference_high']:+.4f}",
@@ -110,14 +113,14 @@ def _quality(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _contenders(record: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]]:
-    return sorted(record["quality"].items(), key=lambda one: (one[0] != OWN, one[0]))
+    return sorted(record["quality"].items(), key=lambda one: (one[0] != CHALLENGER, one[0]))
 
 
-def _data(data: Mapping[str, Any]) -> Iterator[str]:
+def _data(data: Mapping[str, Any], task: Task) -> Iterator[str]:
     yield "## Data"
     yield ""
     rows = [
-        ("rows", f"{data['rows']:,} distinct customer, product and day"),
+        ("rows", f"{data['rows']:,} {task.row}"),
         ("days", f"{data['first_day']} to {data['as_of']}"),
         ("snapshot", f"{data['snapshot']} (marts {data['marts_snapshot']})"),
         ("training set", f"`{data['training_set']}`"),
@@ -148,16 +151,15 @@ def _recipe(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(("", ""), rows)
 
 
-def _limits(record: Mapping[str, Any]) -> Iterator[str]:
+def _limits(record: Mapping[str, Any], task: Task) -> Iterator[str]:
     yield "## Limits"
     yield ""
     yield "- It was judged before it was fitted on all days; for its last state no day is new."
-    yield "- Customers it has not seen get what is popular, and are in none of the figures above."
-    yield "- Only products bought up to the last day of its data can be recommended."
+    yield from (f"- {limit}" for limit in task.limits)
     behind = [
         name.replace("_", " ")
         for name, one in _contenders(record)
-        if name != OWN and one["difference_low"] <= 0
+        if name != CHALLENGER and one["difference_low"] <= 0
     ]
     if behind:
         yield f"- On these customers it is not surely better than {', '.join(behind)}."

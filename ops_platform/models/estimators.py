@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,10 @@ from ops_platform.models.ranking import Recommendations
 
 
 class Estimator(Protocol):
-    """What a file of `zoo/` must offer: scikit-learn's parameters, and plain arrays as state."""
+    """What a file of `zoo/` must offer: scikit-learn's parameters, and plain arrays as state.
 
-    customers_: np.ndarray
-    products_: np.ndarray
+    What it answers with besides says of which kind it is: see `kinds.py`.
+    """
 
     def __init__(self, *, seed: int = 0) -> None:
         """All parameters have defaults; the seed is always one of them."""
@@ -28,14 +28,8 @@ class Estimator(Protocol):
         """The constructor's parameters, which JSON can hold."""
         ...
 
-    def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
-        """Learn from the distinct (customer_id, product_id, day) up to `as_of`."""
-        ...
-
-    def recommend(
-        self, customers: IdsLike, k: int = 20, discovery: bool = False
-    ) -> Recommendations:
-        """The k best products for each of n customers; only ones never bought for `discovery`."""
+    def fit(self, rows: pd.DataFrame, as_of: date) -> Self:
+        """Learn from the rows of a training set, of nothing after `as_of`."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
@@ -46,6 +40,26 @@ class Estimator(Protocol):
     def from_state(cls, params: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Self:
         """The fitted model that had these parameters and this state."""
         ...
+
+
+class Recommends(Estimator, Protocol):
+    """A model that recommends, learned from the distinct (customer_id, product_id, day)."""
+
+    customers_: np.ndarray
+    products_: np.ndarray
+
+    def recommend(
+        self, customers: IdsLike, k: int = 20, discovery: bool = False
+    ) -> Recommendations:
+        """The k best products for each of n customers; only ones never bought for `discovery`."""
+        ...
+
+
+def recommends(model: Estimator) -> Recommends:
+    """The model, which must be one that recommends; raises RegistryError otherwise."""
+    if not hasattr(model, "recommend"):
+        raise RegistryError(f"{type(model).__name__} is no recommender: name a model that is")
+    return cast(Recommends, model)
 
 
 def names() -> list[str]:

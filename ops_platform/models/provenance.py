@@ -27,7 +27,7 @@ from ops_platform.settings import PROJECT, Settings
 from ops_platform.transform.project import read_manifest
 
 if TYPE_CHECKING:
-    from ops_platform.models.training import TrainingSet
+    from ops_platform.models.task import TrainingSet
 
 RECORD, PATCH = "provenance.json", "uncommitted.patch"
 # The tag that holds the record's SHA-256.
@@ -123,8 +123,8 @@ def record(
 
     Parameters
     ----------
-    found : what the training itself knows: model, recipe, params, seed, metrics, quality, cause,
-        verdict and state_digest, as they are.
+    found : what the training itself knows: model, recipe, params, seed, metrics, quality, details,
+        cause, verdict and state_digest, as they are.
     champion : which the version was judged against.
     """
     pointer = rows.pointer
@@ -146,7 +146,7 @@ def record(
             "as_of": rows.as_of.isoformat(),
             "first_day": rows.first_day.isoformat(),
             "training_set": rows.digest,
-            "rows": len(rows.interactions),
+            "rows": len(rows.rows),
             "views": view_versions(),
             "deliveries": _deliveries(lake, pointer.snapshot, made.contracts),
         },

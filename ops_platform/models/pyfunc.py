@@ -8,35 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 
 from ops_platform.models import state
 from ops_platform.models.estimators import estimator
+from ops_platform.models.kinds import task_of
 
 
-class RankedProducts(mlflow.pyfunc.PythonModel):
-    """From customers to their 20 best products."""
+class Answers(mlflow.pyfunc.PythonModel):
+    """What a version answers, as its kind of model does."""
 
     def load_context(self, context: Any) -> None:
         """Build the model from the logged arrays; raises StateError when they were changed."""
         config = context.model_config
         arrays = state.load(Path(context.artifacts["state"]), config["state_digest"])
+        self._task = task_of(config["estimator"])
         self._model = estimator(config["estimator"]).from_state(config["params"], arrays)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Rows customer_id, rank (from 1), product_id, score for each customer_id of the input."""
-        customers = model_input["customer_id"].to_numpy(dtype=str)
-        ranked = self._model.recommend(customers)
-        n, k = ranked.product_id.shape
-        return pd.DataFrame(
-            {
-                "customer_id": np.repeat(customers, k),
-                "rank": np.tile(np.arange(1, k + 1), n),
-                "product_id": ranked.product_id.ravel(),
-                "score": ranked.scores.ravel(),
-            }
-        )
+        """A recommender: the 20 best products of each `customer_id` of the input."""
+        return self._task.predict(self._model, model_input)
 
 
-mlflow.models.set_model(RankedProducts())
+mlflow.models.set_model(Answers())

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd
 
 from ops_platform.errors import OpsError
-from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published
 from ops_platform.models import provenance, state
 from ops_platform.models.estimators import estimator
-from ops_platform.models.training import TrainingSet, interactions_by, recipe_of, training_set_at
+from ops_platform.models.kinds import task_of
+from ops_platform.models.training import recipe_of
 from ops_platform.settings import Settings
 
 STATE, REBUILT = "state.npz", "rebuilt.json"
@@ -32,34 +31,26 @@ def rebuild(lake: Lake, record: Mapping[str, Any]) -> tuple[dict[str, Any], stat
     Raises LakeError when its snapshot is gone, TrainingError when its rows can't be fitted on.
     """
     data = record["data"]
-    rows = training_set_at(lake, Published(data["snapshot"], data["marts_snapshot"]))
-    model = estimator(record["model"])(**{**record["params"], "seed": record["seed"]})
+    task, kind = task_of(record["model"]), estimator(record["model"])
+    rows = task.training_set(kind, lake, Published(data["snapshot"], data["marts_snapshot"]))
+    model = kind(**{**record["params"], "seed": record["seed"]})
     with provenance.linear_algebra(record["environment"]["threads"]):
-        model.fit(rows.interactions, rows.as_of)
+        model.fit(rows.rows, rows.as_of)
         environment = provenance.environment()
     learned = model.state()
     return {
         "data": {
             "training_set": rows.digest,
-            "rows": len(rows.interactions),
+            "rows": len(rows.rows),
             "as_of": rows.as_of.isoformat(),
             "views": provenance.view_versions(),
-            "features_follow_from_marts": _follows_from_marts(lake, rows),
+            "features_follow_from_marts": task.follows_from_marts(lake, rows),
         },
         "recipe": recipe_of(model),
         "params": model.get_params(),
         "environment": environment,
         "state_digest": state.digest(learned),
     }, learned
-
-
-def _follows_from_marts(lake: Lake, rows: TrainingSet) -> bool:
-    """Whether the marts of the same snapshot still give the rows that the features hold."""
-    with connect(lake, snapshot=rows.pointer.snapshot) as connection:
-        made = interactions_by(connection, rows.as_of)
-    order = list(made.columns)
-    held = rows.interactions[order].sort_values(order, ignore_index=True)
-    return bool(pd.DataFrame.equals(made.sort_values(order, ignore_index=True), held))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from ops_platform.errors import RegistryError
 from ops_platform.models import artifact
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
+from ops_platform.models.kinds import task_of
 from ops_platform.models.sqlite_store import SQLITE, make_store
 from ops_platform.settings import telemetry_off
 
@@ -129,7 +130,8 @@ class Registry:
             run_id = self._log_run(name, params, metrics, all_tags, now)
             self._log_documents(run_id, documents or {})
             origin = artifact.origin(all_tags, metrics)
-            model_id, place = self._log_model(name, run_id, state, recipe, origin)
+            signature = task_of(name).signature(model)
+            model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
             if self._registered(name) is None:
                 self._client.create_registered_model(name)
             # A source of the form models:/<id> would be looked up in MLflow's global store.
@@ -313,6 +315,7 @@ class Registry:
         state: states.State,
         recipe: dict[str, Any],
         origin: artifact.Origin,
+        signature: Any,
     ) -> tuple[str, str]:
         """Log code and arrays, as `mlflow.pyfunc.log_model` without its globals: id and place."""
         from mlflow.entities import LoggedModelStatus
@@ -320,7 +323,7 @@ class Registry:
         logged = self._client.create_logged_model(self._experiment(name), name, run_id)
         with TemporaryDirectory() as folder:
             saved = Path(folder, "model")
-            artifact.write(saved, run_id, logged.model_id, state, recipe, origin)
+            artifact.write(saved, run_id, logged.model_id, state, recipe, origin, signature)
             self._client.log_model_artifacts(logged.model_id, str(saved))
         self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         return logged.model_id, logged.artifact_location

@@ -8,75 +8,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import duckdb
 import pandas as pd
 
-from ops_platform.errors import TrainingError, UnfitError
-from ops_platform.features.build import published_with_features, query, stamps_of
-from ops_platform.features.view import find_views
-from ops_platform.features.views import customer_products
+from ops_platform.errors import UnfitError
+from ops_platform.features.build import published_with_features
 from ops_platform.lake import catalog
-from ops_platform.lake.connect import connect
-from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
-from ops_platform.lake.published import Published
 from ops_platform.models import gate, provenance
 from ops_platform.models import state as states
-from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.card import CARD, card, quality
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
-from ops_platform.models.judging import judge
+from ops_platform.models.kinds import task_of
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.registry import Registry, Version
+from ops_platform.models.task import CHALLENGER, Judged, Rules, Task, TrainingSet
 
-K = 20
 ROOM = "ops_platform.models."
 FAULTS_TOLD = 5
-METRIC = f"ndcg_at_{K}"
-BASELINES: dict[str, type[Popularity] | type[PersonalFrequency]] = {
-    "popularity": Popularity,
-    "personal_frequency": PersonalFrequency,
-}
-ROWS = (
-    f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
-    "ORDER BY customer_id, product_id, day"
-)
 Say = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """The exact rows that a version is fitted on.
-
-    Parameters
-    ----------
-    interactions : distinct customer_id, product_id, day, net of what was cancelled by `as_of`.
-    as_of : the newest day that was used.
-    pointer : the published snapshot that they were read from.
-    digest : of the rows, whatever their order.
-    """
-
-    interactions: pd.DataFrame
-    as_of: date
-    pointer: Published
-    digest: str
-
-    @property
-    def first_day(self) -> date:
-        """The day of the oldest row."""
-        day: date = pd.Timestamp(self.interactions["day"].min()).date()
-        return day
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How versions are judged: window lengths in days, and the margin that fresher may lose."""
-
-    longest_days: int
-    shortest_days: int
-    margin: float
 
 
 @dataclass(frozen=True)
@@ -108,29 +59,13 @@ def require_fit(lake: Lake, sources: list[str]) -> None:
         )
 
 
-def read_training_set(lake: Lake) -> TrainingSet:
-    """The published rows that a model may be fitted on.
+def read_training_set(lake: Lake, name: str) -> TrainingSet:
+    """The published rows that the model `name` may be fitted on.
 
     Raises TrainingError when the published features were made from other marts than the
     published ones, or of different days; NotPublishedError before features are published.
     """
-    return training_set_at(lake, published_with_features(lake))
-
-
-def training_set_at(lake: Lake, pointer: Published) -> TrainingSet:
-    """The rows of a snapshot with features; raises as `read_training_set`, LakeError if gone."""
-    with connect(lake, snapshot=pointer.snapshot) as connection:
-        stamps = stamps_of(connection, find_views())
-        if not stamps_of(connection, [customer_products.VIEW]):
-            raise TrainingError("the training set is empty: no customer has bought a product yet")
-        if {marts for marts, _ in stamps} != {pointer.marts} or len(stamps) > 1:
-            raise TrainingError(
-                f"the features are of (marts snapshot, as-of) {sorted(stamps)}, not all of one day "
-                f"and of the published marts, {pointer.marts}: materialize all features"
-            )
-        return TrainingSet(
-            connection.execute(ROWS).df(), stamps.pop()[1], pointer, digest_rows(connection, ROWS)
-        )
+    return task_of(name).training_set(estimator(name), lake, published_with_features(lake))
 
 
 def train(
@@ -152,13 +87,15 @@ def train(
     or when too few days have passed since the champion's as-of to tell the two apart.
     """
     champion, newest = registry.champion(name), registry.newest(name)
-    model = estimator(name)(seed=seed)
+    task, model = task_of(name), estimator(name)(seed=seed)
     identity = _identity(rows, model)
     # Where the champion was deleted, one that lost against it is no reason to train none.
     stands = newest is not None and (champion is not None or newest.is_to_be_promoted)
     if newest and stands and all(newest.tags.get(tag) == one for tag, one in identity.items()):
         return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
-    champion_as_of = date.fromisoformat(champion.tags["as_of"]) if champion else None
+    rules, champion_as_of = task.window(rules), None
+    if champion is not None:
+        champion_as_of = date.fromisoformat(champion.tags["as_of"])
     cut = gate.window(
         rows.as_of, champion_as_of, rows.first_day, rules.longest_days, rules.shortest_days
     )
@@ -166,15 +103,15 @@ def train(
         return _too_early(rows, champion_as_of, rules)
     say(f"judging on {cut} to {rows.as_of}")
     with provenance.linear_algebra(made.threads):
-        scores = _scores(lake, registry, rows, name, seed, cut, champion)
-    if len(scores) < gate.CUSTOMERS_MIN:
+        judged = _judged(lake, registry, rows, task, name, seed, cut, champion)
+    if len(judged.scores) < gate.CUSTOMERS_MIN:
         return _too_early(rows, champion_as_of, rules)
-    verdict = _verdict(scores, cut, rows.as_of, rules.margin, seed)
+    verdict = _verdict(judged.scores, cut, rows.as_of, rules.margin, seed)
     say(f"{verdict.decision}: {verdict.reason}")
-    say(f"fitting on {len(rows.interactions)} interactions up to {rows.as_of}")
-    metrics = _metrics(scores)
+    say(f"fitting on {len(rows.rows)} rows up to {rows.as_of}")
+    metrics = _metrics(task, judged)
     with provenance.linear_algebra(made.threads):
-        model.fit(rows.interactions, rows.as_of)
+        model.fit(rows.rows, rows.as_of)
         record = provenance.record(
             lake,
             rows,
@@ -185,7 +122,8 @@ def train(
                 "params": model.get_params(),
                 "seed": seed,
                 "metrics": metrics,
-                "quality": quality(scores),
+                "quality": quality(judged.scores),
+                "details": dict(judged.details),
                 "cause": cause,
                 "verdict": verdict.as_dict(),
                 "state_digest": states.digest(model.state()),
@@ -198,7 +136,7 @@ def train(
     snapshot = rows.pointer.snapshot
     catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
-    told = card(record)
+    told = card(record, task)
     documents = {**provenance.documents(record, made.code.patch), CARD: told.encode()}
     tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
     version = registry.register(
@@ -236,53 +174,41 @@ def recipe_of(model: Estimator) -> str:
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 
 
-def _scores(
+def _judged(
     lake: Lake,
     registry: Registry,
     rows: TrainingSet,
+    task: Task,
     name: str,
     seed: int,
     cut: date,
     champion: Version | None,
-) -> pd.DataFrame:
-    """NDCG@k by customer (rows) of challenger, baselines and champion (columns) from `cut` on."""
+) -> Judged:
+    """How challenger, baselines and champion did from `cut` on, the champion as it is."""
     before = cut - timedelta(days=1)
-    known = _known_by(lake, rows.pointer, before)
-    contenders: dict[str, Estimator] = {
-        "challenger": estimator(name)(seed=seed).fit(known, before),
-        **{baseline: kind().fit(known, before) for baseline, kind in BASELINES.items()},
+    known = task.known_before(estimator(name), lake, rows, cut)
+    contenders = {
+        CHALLENGER: estimator(name)(seed=seed).fit(known, before),
+        **{one: task.baseline(one).fit(known, before) for one in task.baselines},
     }
     if champion is not None:
         contenders["champion"] = registry.load(name, champion.version)
-    days = pd.to_datetime(rows.interactions["day"])
-    bought = rows.interactions.loc[days >= pd.Timestamp(cut), ["customer_id", "product_id"]]
-    return judge(contenders, bought.drop_duplicates(), K)
-
-
-def _known_by(lake: Lake, pointer: Published, day: date) -> pd.DataFrame:
-    """The interactions as they were known at the end of a day: later cancellations not applied."""
-    with connect(lake, snapshot=pointer.snapshot) as connection:
-        return interactions_by(connection, day)
-
-
-def interactions_by(connection: duckdb.DuckDBPyConnection, day: date) -> pd.DataFrame:
-    """The distinct customer_id, product_id, day that were known at the end of `day`."""
-    sql = query(connection, customer_products.VIEW, day, "lake")
-    return connection.execute(f"SELECT customer_id, product_id, day FROM ({sql}) ORDER BY ALL").df()
+    return task.judge(contenders, rows, cut, seed)
 
 
 def _verdict(scores: pd.DataFrame, cut: date, end: date, margin: float, seed: int) -> Verdict:
     if "champion" not in scores:
-        return gate.first(scores["challenger"], cut, end)
+        return gate.first(scores[CHALLENGER], cut, end)
     return gate.decide(
-        scores["champion"], scores["challenger"], start=cut, end=end, margin=margin, seed=seed
+        scores["champion"], scores[CHALLENGER], start=cut, end=end, margin=margin, seed=seed
     )
 
 
-def _metrics(scores: pd.DataFrame) -> dict[str, float]:
-    means = {name: float(scores[name].mean()) for name in scores.columns}
-    named = {f"{name}_{METRIC}": mean for name, mean in means.items() if name != "challenger"}
-    return {METRIC: means["challenger"], **named, "judged_customers": float(len(scores))}
+def _metrics(task: Task, judged: Judged) -> dict[str, float]:
+    means = {str(name): float(one.mean()) for name, one in judged.scores.items()}
+    named = {f"{name}_{task.metric}": mean for name, mean in means.items() if name != CHALLENGER}
+    count = float(len(judged.scores))
+    return {task.metric: means[CHALLENGER], **named, **judged.more, "judged_customers": count}
 
 
 def _tags(
@@ -292,7 +218,7 @@ def _tags(
         **identity,
         "snapshot": str(rows.pointer.snapshot),
         "marts_snapshot": str(rows.pointer.marts),
-        "training_rows": str(len(rows.interactions)),
+        "training_rows": str(len(rows.rows)),
         "seed": str(seed),
         "cause": cause,
         "decision": verdict.decision,

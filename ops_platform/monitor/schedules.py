@@ -30,14 +30,17 @@ def retraining_job(models: list[str]) -> UnresolvedAssetJobDefinition:
     )
 
 
-def nightly_job(models: list[str]) -> UnresolvedAssetJobDefinition:
-    """All data from landing to the monitor: for what a sensor has missed, or failed to do."""
+def nightly_job(watched: list[str]) -> UnresolvedAssetJobDefinition:
+    """All data from landing to the monitor: for what a sensor has missed, or failed to do.
+
+    `watched` are the models that the monitor watches.
+    """
     trained = dg.AssetSelection.groups("models", "serve")
     return dg.define_asset_job(
         NIGHTLY,
         selection=(dg.AssetSelection.all() - trained)
         | dg.AssetSelection.checks(
-            *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in models)
+            *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in watched)
         ),
         tags={"ops": "dataops", **MAX_RETRIES},
         description="Everything but models, from the deliveries on.",

@@ -13,10 +13,10 @@ from ops_platform.features.view import find_views
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.write import write
-from ops_platform.models.estimators import estimator
+from ops_platform.models.estimators import estimator, recommends
 from ops_platform.models.judging import Fitted
+from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import Registry, Version
-from ops_platform.models.training import interactions_by
 from ops_platform.monitor import tables
 from ops_platform.monitor.judgement import judge
 from ops_platform.monitor.policy import Policy
@@ -86,7 +86,7 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy, over: date)
         except MonitorError as error:
             return Watched(name, champion.version, nothing, drift, str(error))
         known = interactions_by(connection, as_of)
-    days = profile(registry.load(name, champion.version), known, lines)
+    days = profile(recommends(registry.load(name, champion.version)), known, lines)
     rows = judge(days, reference, policy, last.statistic if last else 0.0)
     new = None if kept else reference
     drift = write(lake, lambda connection: _keep(connection, champion, last, new, rows))
@@ -119,7 +119,7 @@ def _lines(connection: duckdb.DuckDBPyConnection, after: date, until: date) -> p
 def _calibrated(connection: duckdb.DuckDBPyConnection, champion: Version, as_of: date) -> Reference:
     def fit(cut: date) -> tuple[Fitted, pd.DataFrame]:
         known = interactions_by(connection, cut)
-        return estimator(champion.name)(**params).fit(known, cut), known
+        return recommends(estimator(champion.name)(**params).fit(known, cut)), known
 
     params = json.loads(champion.tags["params"])
     first = interactions_by(connection, as_of)["day"].min().date()

@@ -14,7 +14,7 @@ from ops_platform.ingest.personal import HASH
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
-from ops_platform.models.estimators import Estimator
+from ops_platform.models.estimators import Recommends, recommends
 from ops_platform.models.registry import Registry, Version
 from ops_platform.serve import history, release
 from ops_platform.serve.scorer import Scorer
@@ -145,7 +145,7 @@ def make(
 ) -> str:
     """Write the release of a version, and hold its answers against the model's."""
     origin = replace(_origin(version), customer_key=customer_key)
-    model = registry.load(version.name, version.version)
+    model = recommends(registry.load(version.name, version.version))
     arrays = _arrays(version, model)
     if customer_key and not all(re.fullmatch(HASH, one) for one in arrays["customers"].tolist()):
         raise ReleaseError(
@@ -180,7 +180,7 @@ def _origin(version: Version) -> release.Origin:
     )
 
 
-def _arrays(version: Version, model: Estimator) -> dict[str, np.ndarray]:
+def _arrays(version: Version, model: Recommends) -> dict[str, np.ndarray]:
     state = model.state()
     wanted = {name for held in release.ARRAYS.values() for name in held}
     if state.keys() != wanted:
@@ -200,7 +200,7 @@ def _catalog(lake: Lake, snapshot: int, products: np.ndarray) -> dict[str, str]:
     return {product: named.get(product) or "" for product in products.tolist()}
 
 
-def _require_same_answers(scorer: Scorer, model: Estimator, version: Version) -> None:
+def _require_same_answers(scorer: Scorer, model: Recommends, version: Version) -> None:
     """Arrays of the right names may be of a model that scores in another way."""
     everyone = model.customers_
     chosen = np.linspace(0, len(everyone) - 1, min(ASKED, len(everyone))).astype(int)

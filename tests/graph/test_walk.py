@@ -123,7 +123,7 @@ def test_the_release_holds_the_features_of_everyone(platform):
 
 
 def test_a_version_records_what_it_was_made_of(platform):
-    rows = read_training_set(platform.lake)
+    rows = read_training_set(platform.lake, "recommender")
     tags = _registry(platform).champion("recommender").tags
 
     assert tags["training_set"] == rows.digest

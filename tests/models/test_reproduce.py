@@ -19,10 +19,12 @@ from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.models import code, comparison, provenance
 from ops_platform.models.card import CARD, card, quality
+from ops_platform.models.kinds import task_of
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.reproduce import reproduce
-from ops_platform.models.training import Rules, read_training_set, train
+from ops_platform.models.task import Rules
+from ops_platform.models.training import read_training_set, train
 from ops_platform.settings import PROJECT, Settings
 from tests.models.conftest import AS_OF, shop
 from tests.monitor.conftest import Home
@@ -89,7 +91,7 @@ def trained(fresh_store, tmp_path_factory) -> Trained:
         outcome = train(
             home.lake,
             home.registry,
-            read_training_set(home.lake),
+            read_training_set(home.lake, NAME),
             NAME,
             seed=3,
             rules=Rules(30, 7, 0.01),
@@ -129,7 +131,7 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
 
 def test_a_version_has_a_card_with_its_figures(trained, record):
     told = trained.home.registry.document(trained.version(2), CARD).decode()
-    assert told == card(record)
+    assert told == card(record, task_of(NAME))
     assert told.startswith("# recommender, as of 2024-03-31\n")
     assert "Cause: alarm recommender-v1-2024-03-25." in told
     assert f"| popularity | {record['metrics']['popularity_ndcg_at_20']:.4f} |" in told

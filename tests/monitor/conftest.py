@@ -21,8 +21,8 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write
+from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import Registry
-from ops_platform.models.training import interactions_by
 from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.monitor.policies.cusum import Cusum
 from ops_platform.monitor.watch import Watched, watch

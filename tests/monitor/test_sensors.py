@@ -18,7 +18,7 @@ from ops_platform.lake.history import Judgement
 from ops_platform.lake.published import Published, publish, published_or_none
 from ops_platform.lake.write import write
 from ops_platform.models.provenance import made_with
-from ops_platform.models.training import Rules as TrainingRules
+from ops_platform.models.task import Rules as TrainingRules
 from ops_platform.models.training import read_training_set, train
 from ops_platform.monitor.sensors import (
     AS_OF_TAG,
@@ -199,7 +199,7 @@ def test_a_version_that_lost_against_a_deleted_champion_keeps_none_from_being_tr
     home.publish(orders(0.0), AS_OF)
 
     def trained() -> int | None:
-        rows, rules = read_training_set(home.lake), TrainingRules(28, 7, 0.01)
+        rows, rules = read_training_set(home.lake, NAME), TrainingRules(28, 7, 0.01)
         return train(
             home.lake,
             home.registry,

@@ -1,0 +1,25 @@
+"""Which kind a model of `zoo/` is of: told by the method that it answers with."""
+
+from ops_platform.errors import RegistryError
+from ops_platform.models.estimators import estimator, names
+from ops_platform.models.recommending import Recommending
+from ops_platform.models.task import Task
+
+TASKS: tuple[Task, ...] = (Recommending(),)
+
+
+def task_of(name: str) -> Task:
+    """The kind of a model; raises RegistryError where there is no such model, or it is of none."""
+    kind = estimator(name)
+    for task in TASKS:
+        if hasattr(kind, task.method):
+            return task
+    raise RegistryError(
+        f"models/zoo/{name}.py: {kind.__name__} must have the method "
+        f"{' or '.join(task.method for task in TASKS)}, which says what kind of model it is"
+    )
+
+
+def recommenders() -> list[str]:
+    """The names of the models that recommend, sorted."""
+    return [name for name in names() if isinstance(task_of(name), Recommending)]
