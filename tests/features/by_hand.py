@@ -61,6 +61,28 @@ def activity(lines, at, ttl):
     return found
 
 
+def rhythm(lines, at, ttl):
+    kept = defaultdict(Counter)
+    for (customer, _, day), (quantity, _) in net(lines, at, ttl).items():
+        if quantity > 0:
+            kept[customer][day] += 1
+
+    def faded(days, half_life):
+        weights = (Decimal(0.5 ** (days_to(at, day) / half_life)) for day in days)
+        return float(sum(round(weight, 9) for weight in weights))
+
+    found = {}
+    for customer, visits in kept.items():
+        days = sorted(visits)
+        found[(customer,)] = {
+            **{f"visits_faded_{n}d": faded(days, n) for n in (30, 90, 180)},
+            "last_interval_days": (days[-1] - days[-2]).days if days[1:] else None,
+            "last_products": visits[days[-1]],
+            "mean_products": sum(visits.values()) / len(days),
+        }
+    return found
+
+
 def products(lines, at, ttl):
     return {
         key: {"quantity": quantity, "amount": amount, "recency_days": days_to(at, key[2])}

@@ -73,6 +73,8 @@ def labels_at(lines, moments) -> pd.DataFrame:
 def expected(view, lines, at, came, categories):
     if view.name == "customer_activity":
         return by_hand.activity(lines, at, view.ttl)
+    if view.name == "customer_rhythm":
+        return by_hand.rhythm(lines, at, view.ttl)
     if view.name == "customer_products":
         return by_hand.products(lines, at, view.ttl)
     if view.name == "customer_taste":
