@@ -1,5 +1,6 @@
 """`ops evaluate`: how good a model is beside its baselines, on days that it was not fitted on."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,10 @@ from ops_platform.prompt import Json, console, errors, print_json, working
 
 if TYPE_CHECKING:
     from ops_platform.models.evaluation import Figure
+    from ops_platform.models.odds_evaluation import Figure as Odds
     from ops_platform.settings import Settings
+
+    Window = tuple[date, date, list[Figure] | list[Odds]]
 
 
 def evaluate(
@@ -25,10 +29,16 @@ def evaluate(
             "[default: so that the window ends on the published day]",
         ),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="How long a window is.")] = 30,
+    days: Annotated[
+        int, typer.Option(min=1, help="How long a window is, of a model that recommends.")
+    ] = 30,
     as_json: Json = False,
 ) -> None:
-    """NDCG@20 of a model and its baselines, fitted before each cut and judged on the days after."""
+    """A model and its baselines, fitted before each cut and judged on the days after.
+
+    Recommenders by NDCG@20; probabilities by average precision and Brier score, on what came true
+    within the model's own horizon.
+    """
     with working(f"evaluating {model}") as settings:
         windows = _evaluate(settings, model, [one.date() for one in cut or []], days)
     if as_json:
@@ -40,14 +50,19 @@ def evaluate(
         )
         return
     for start, end, figures in windows:
-        for task in dict.fromkeys(figure.task for figure in figures):
-            told = [figure for figure in figures if figure.task == task]
-            console.print(_table(f"{start} to {end}, {task}", model, told))
+        for table in _tables(f"{start} to {end}", model, figures):
+            console.print(table)
 
 
-def _evaluate(
-    settings: "Settings", model: str, cuts: list[date], days: int
-) -> list[tuple[date, date, list["Figure"]]]:
+def _evaluate(settings: "Settings", model: str, cuts: list[date], days: int) -> "list[Window]":
+    from ops_platform.models.kinds import recommenders
+
+    if model in recommenders():
+        return _ranked(settings, model, cuts, days)
+    return _foretold(settings, model, cuts)
+
+
+def _ranked(settings: "Settings", model: str, cuts: list[date], days: int) -> "list[Window]":
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
     from ops_platform.models.estimators import estimator
@@ -56,12 +71,9 @@ def _evaluate(
     from ops_platform.models.recommending import interactions_by
     from ops_platform.models.training import read_training_set
 
-    def say(text: str) -> None:
-        errors.print(escape(text), highlight=False)
-
     lake, kind = Lake.at(settings), estimator(model)
     rows = read_training_set(lake, model)
-    windows = []
+    windows: list[Window] = []
     with connect(lake, snapshot=rows.pointer.snapshot) as connection:
         for start in cuts or [rows.as_of - timedelta(days=days - 1)]:
             before, end = start - timedelta(days=1), start + timedelta(days=days - 1)
@@ -69,14 +81,49 @@ def _evaluate(
             known, later = (interactions_by(connection, day) for day in (before, end))
             inside = later["day"].astype("datetime64[s]") >= datetime(*start.timetuple()[:3])
             seed = settings.seed
-            contenders = fit_contenders(model, kind(seed=seed), known, before, seed=seed, say=say)
-            say(f"judging on {start} to {end}")
+            contenders = fit_contenders(model, kind(seed=seed), known, before, seed=seed, say=_say)
+            _say(f"judging on {start} to {end}")
             relevant = later.loc[inside, PAIR].drop_duplicates()
             windows.append((start, end, judged(contenders, known, relevant, seed=seed)))
     return windows
 
 
-def _table(title: str, model: str, figures: list["Figure"]) -> Table:
+def _foretold(settings: "Settings", model: str, cuts: list[date]) -> "list[Window]":
+    from ops_platform.features.build import newest_day, published_with_features
+    from ops_platform.lake.connect import connect
+    from ops_platform.lake.location import Lake
+    from ops_platform.models.estimators import estimator, foretells
+    from ops_platform.models.odds_evaluation import evaluate as judged
+
+    lake = Lake.at(settings)
+    one = foretells(estimator(model)(seed=settings.seed))
+    newest, horizon = newest_day(lake), timedelta(days=one.horizon_days - 1)
+    windows: list[Window] = []
+    with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
+        for start in cuts or [newest - horizon]:
+            _say(f"fitting up to {start - timedelta(days=1)}, judging to {start + horizon}")
+            figures = judged(connection, model, one, start, newest, settings.seed)
+            windows.append((start, start + horizon, figures))
+    return windows
+
+
+def _say(text: str) -> None:
+    errors.print(escape(text), highlight=False)
+
+
+def _tables(title: str, model: str, figures: "list[Figure] | list[Odds]") -> Iterator[Table]:
+    from ops_platform.models.evaluation import Figure
+    from ops_platform.models.odds_evaluation import Figure as Odds
+
+    ranked = [one for one in figures if isinstance(one, Figure)]
+    for task in dict.fromkeys(one.task for one in ranked):
+        yield _of_ranking(f"{title}, {task}", model, [one for one in ranked if one.task == task])
+    odds = [one for one in figures if isinstance(one, Odds)]
+    for metric in dict.fromkeys(one.metric for one in odds):
+        yield _of_odds(title, model, [one for one in odds if one.metric == metric])
+
+
+def _of_ranking(title: str, model: str, figures: "list[Figure]") -> Table:
     customers = figures[0].customers
     table = Table(
         *("", "NDCG@20", "95 %", f"{escape(model)} / it", "95 %"),
@@ -88,5 +135,25 @@ def _table(title: str, model: str, figures: list["Figure"]) -> Table:
             ratio = (f"{one.ratio:.3f}", f"{one.ratio_low:.3f} to {one.ratio_high:.3f}")
         table.add_row(
             escape(one.contender), f"{one.ndcg:.4f}", f"{one.low:.4f} to {one.high:.4f}", *ratio
+        )
+    return table
+
+
+def _of_odds(title: str, model: str, figures: "list[Odds]") -> Table:
+    first = figures[0]
+    table = Table(
+        *("", first.metric, "95 %", "the model less it", "95 %"),
+        title=f"{title}: {first.customers:,} customers, true of {first.share:.1%}",
+    )
+    for one in figures:
+        difference = ("", "")
+        if one.difference is not None:
+            ends = f"{one.difference_low:+.4f} to {one.difference_high:+.4f}"
+            difference = (f"{one.difference:+.4f}", ends)
+        table.add_row(
+            escape(one.contender),
+            f"{one.value:.4f}",
+            f"{one.low:.4f} to {one.high:.4f}",
+            *difference,
         )
     return table

@@ -133,18 +133,21 @@ def _show(found: list[dict[str, Any]]) -> None:
 def models_list(as_json: Json = False) -> None:
     """Every version of every model: what it learned from, why, the verdict, and which serves."""
     from ops_platform.models.estimators import names
+    from ops_platform.models.kinds import task_of
 
     with working("reading the registry") as settings:
         registry = _registry(settings)
         found = [
-            _summary(settings, version) for model in names() for version in registry.versions(model)
+            _summary(settings, registry, version)
+            for model in names()
+            for version in registry.versions(model)
         ]
     if as_json:
         print_json(found)
         return
-    table = Table("version", "as of", "decision", "NDCG@20", "cause", "")
+    table = Table("version", "as of", "decision", "score", "cause", "")
     for one in found:
-        score = one["metrics"].get("ndcg_at_20")
+        score = one["metrics"].get(task_of(one["model"]).metric)
         table.add_row(
             f"{one['model']}@{one['version']}",
             one["as_of"],
@@ -156,21 +159,32 @@ def models_list(as_json: Json = False) -> None:
     console.print(table)
 
 
-def _summary(settings: Settings, version: "Version") -> dict[str, Any]:
+def _summary(settings: Settings, registry: "Registry", version: "Version") -> dict[str, Any]:
     from ops_platform.models.registry import ROLLED_BACK
-    from ops_platform.serve import release
 
-    folder = release.folder_of(settings.releases, version.name)
-    pointed = release.pointed(folder)
     told = {name: version.tags.get(name, "") for name in ("as_of", "decision", "cause")}
     return {
         "model": version.name,
         "version": version.version,
         **told,
         "metrics": dict(version.metrics),
-        "serves": pointed is not None and release.version_of(pointed, folder) == version.version,
+        "serves": _serving(settings, registry, version.name) == version.version,
         "rolled_back": version.tags.get(ROLLED_BACK),
     }
+
+
+def _serving(settings: Settings, registry: "Registry", name: str) -> int | None:
+    """The version that answers: that of the pointer, or of the alias where there are no releases
+    of its own."""
+    from ops_platform.models.kinds import recommenders
+    from ops_platform.serve import release
+
+    if name not in recommenders():
+        champion = registry.champion(name)
+        return champion.version if champion else None
+    folder = release.folder_of(settings.releases, name)
+    pointed = release.pointed(folder)
+    return None if pointed is None else release.version_of(pointed, folder)
 
 
 @models_app.command("show")
@@ -187,7 +201,7 @@ def models_show(
         version = _version(registry, name)
         card = registry.document(version, CARD).decode()
         record, sealed = provenance.read(registry, version)
-        summary = _summary(settings, version)
+        summary = _summary(settings, registry, version)
     if as_json:
         print_json({**summary, "sealed": sealed, "record": record})
         return
@@ -214,4 +228,5 @@ def models_rollback(
         lake, registry = Lake.at(settings), _registry(settings)
         served = roll_back(lake, registry, settings.releases, name, settings.now(), key, to)
     word = "serves now" if served.moved else "serves already"
-    console.print(f"{name} version {served.version} {word}: release {served.release}")
+    told = f": release {served.release}" if served.release else ""
+    console.print(f"{name} version {served.version} {word}{told}")

@@ -1,6 +1,6 @@
 """The estimators of `zoo/`, found by their file's name without any registration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol, Self, cast
 
@@ -55,11 +55,38 @@ class Recommends(Estimator, Protocol):
         ...
 
 
+class Foretells(Estimator, Protocol):
+    """A model that says how likely something is to come true of each customer.
+
+    Attributes
+    ----------
+    views : the names of the feature views that it learns from, each of a customer.
+    horizon_days : within how many days it has to come true.
+    every_days, label_times : between two label times, and how many there are at most.
+    """
+
+    views: Sequence[str]
+    horizon_days: int
+    every_days: int
+    label_times: int
+
+    def predict_proba(self, rows: pd.DataFrame) -> np.ndarray:
+        """The probability that it does not, and that it does: float64 (n, 2)."""
+        ...
+
+
 def recommends(model: Estimator) -> Recommends:
     """The model, which must be one that recommends; raises RegistryError otherwise."""
     if not hasattr(model, "recommend"):
         raise RegistryError(f"{type(model).__name__} is no recommender: name a model that is")
     return cast(Recommends, model)
+
+
+def foretells(model: Estimator) -> Foretells:
+    """The model, which must be one that foretells; raises RegistryError otherwise."""
+    if not hasattr(model, "predict_proba"):
+        raise RegistryError(f"{type(model).__name__} foretells nothing: name a model that does")
+    return cast(Foretells, model)
 
 
 def names() -> list[str]:

@@ -22,7 +22,7 @@ BATCH = 64
 class Verdict:
     """Whether a challenger is to be promoted, why, and on what evidence.
 
-    Scores are mean NDCG@k over `customers`; `lower` and `upper` are one-sided 95 % bounds
+    Scores are means over `customers`, more is better; `lower` and `upper` are one-sided 95 % bounds
     of the mean paired difference (challenger - champion). What was not measured is None.
     """
 
@@ -82,7 +82,7 @@ def first(challenger_scores: pd.Series, start: date, end: date) -> Verdict:
 
     Parameters
     ----------
-    challenger_scores : NDCG@k by customer, on the window from `start` to `end`; may be empty.
+    challenger_scores : by customer, on the window from `start` to `end`; may be empty.
     """
     score = float(challenger_scores.mean()) if len(challenger_scores) else None
     return Verdict(
@@ -134,9 +134,9 @@ def decide(
 
     Parameters
     ----------
-    champion_scores, challenger_scores : NDCG@k by customer; both have the same index.
+    champion_scores, challenger_scores : by customer, more is better; both have the same index.
     start, end : first and last day of the window that the scores are from.
-    margin : share of the champion's mean that a fresher version may lose.
+    margin : share of the champion's mean, whatever its sign, that a fresher version may lose.
     seed : of the resampling.
 
     Raises
@@ -149,7 +149,7 @@ def decide(
     decision: Decision = "worse"
     if lower > 0:
         decision = "better"
-    elif lower > -margin * champion:
+    elif lower > -margin * abs(champion):
         decision = "no worse and fresher"
     return Verdict(
         promote=decision != "worse",
@@ -207,7 +207,7 @@ def _reason(
         f"On {customers} customers the challenger scores {mean:+.4f} against the champion's "
         f"{champion:.4f}, and with 95 % confidence not below {lower:+.4f}"
     )
-    allowed = f"{-margin * champion:+.4f} (a margin of {margin:.1%})"
+    allowed = f"{-margin * abs(champion):+.4f} (a margin of {margin:.1%})"
     return {
         "better": f"{found}: it is better.",
         "no worse and fresher": f"{found}: within {allowed}, and it has seen newer events.",

@@ -26,7 +26,7 @@ class Answers(mlflow.pyfunc.PythonModel):
         self._model = estimator(config["estimator"]).from_state(config["params"], arrays)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """A recommender: the 20 best products of each `customer_id` of the input."""
+        """The 20 best products of each `customer_id`, or the `probability` of each row."""
         return self._task.predict(self._model, model_input)
 
 

@@ -69,7 +69,7 @@ class Recommending:
         held = training.rows[order].sort_values(order, ignore_index=True)
         return bool(pd.DataFrame.equals(made.sort_values(order, ignore_index=True), held))
 
-    def window(self, rules: Rules) -> Rules:
+    def window(self, kind: type[Estimator], rules: Rules) -> Rules:
         """As the rules are: any purchase can be judged."""
         return rules
 

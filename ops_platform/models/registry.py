@@ -16,7 +16,7 @@ from ops_platform.errors import RegistryError
 from ops_platform.models import artifact
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
-from ops_platform.models.kinds import task_of
+from ops_platform.models.kinds import task_of_class
 from ops_platform.models.sqlite_store import SQLITE, make_store
 from ops_platform.settings import telemetry_off
 
@@ -130,7 +130,7 @@ class Registry:
             run_id = self._log_run(name, params, metrics, all_tags, now)
             self._log_documents(run_id, documents or {})
             origin = artifact.origin(all_tags, metrics)
-            signature = task_of(name).signature(model)
+            signature = task_of_class(type(model)).signature(model)
             model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
             if self._registered(name) is None:
                 self._client.create_registered_model(name)

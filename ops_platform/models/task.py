@@ -96,14 +96,17 @@ class Task(Protocol):
         """Whether the marts of the same snapshot give these rows."""
         ...
 
-    def window(self, rules: Rules) -> Rules:
+    def window(self, kind: type[Estimator], rules: Rules) -> Rules:
         """The rules within which a version of this kind can be judged."""
         ...
 
     def known_before(
         self, kind: type[Estimator], lake: Lake, training: TrainingSet, cut: date
     ) -> pd.DataFrame:
-        """The rows that could have been fitted on before `cut`, as they were known then."""
+        """The rows that could have been fitted on before `cut`, as they were known then.
+
+        None where they are too few to fit anything on.
+        """
         ...
 
     def baseline(self, name: str) -> Estimator:

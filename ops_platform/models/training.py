@@ -93,7 +93,7 @@ def train(
     stands = newest is not None and (champion is not None or newest.is_to_be_promoted)
     if newest and stands and all(newest.tags.get(tag) == one for tag, one in identity.items()):
         return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
-    rules, champion_as_of = task.window(rules), None
+    rules, champion_as_of = task.window(estimator(name), rules), None
     if champion is not None:
         champion_as_of = date.fromisoformat(champion.tags["as_of"])
     cut = gate.window(
@@ -184,9 +184,14 @@ def _judged(
     cut: date,
     champion: Version | None,
 ) -> Judged:
-    """How challenger, baselines and champion did from `cut` on, the champion as it is."""
+    """How challenger, baselines and champion did from `cut` on, the champion as it is.
+
+    Nobody is judged where there is too little before `cut` to fit on.
+    """
     before = cut - timedelta(days=1)
     known = task.known_before(estimator(name), lake, rows, cut)
+    if known.empty:
+        return Judged(pd.DataFrame())
     contenders = {
         CHALLENGER: estimator(name)(seed=seed).fit(known, before),
         **{one: task.baseline(one).fit(known, before) for one in task.baselines},

@@ -15,6 +15,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.models.estimators import Recommends, recommends
+from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry, Version
 from ops_platform.serve import history, release
 from ops_platform.serve.scorer import Scorer
@@ -29,7 +30,10 @@ TAGS = ("as_of", "snapshot", "training_set", "state_digest")
 
 @dataclass(frozen=True)
 class Served:
-    """What serves now: the model's version and release, and whether the pointer has moved to it."""
+    """What serves now: the model's version and release, and whether the pointer has moved to it.
+
+    `release` is empty for a model without releases of its own.
+    """
 
     model: str
     version: int
@@ -52,7 +56,8 @@ def put_in_service(
     is what serves and the alias champion follows it, so a run that is killed between the two is
     finished by the next. A release that is missing or damaged is written again. None where no
     version is to serve yet. `customer_key` is the fingerprint of the key by which customers'
-    ids are hashed.
+    ids are hashed. A model without releases of its own, whose answers are in those of others, has
+    its alias moved alone.
 
     Raises
     ------
@@ -63,6 +68,8 @@ def put_in_service(
     # The lake's lock, so that a backup holds either the old pointer and release or the new ones.
     with write_lock(lake):
         due = registry.to_be_promoted(name)
+        if name not in recommenders():
+            return _named(registry, name, due)
         if due is not None:
             return _serve(lake, registry, folder, due, now, customer_key)
         reconcile(registry, releases, name)
@@ -74,6 +81,14 @@ def put_in_service(
             history.note(folder, pointed, now, "found to serve")
             return Served(name, champion.version, pointed, moved=False)
         return _serve(lake, registry, folder, champion, now, customer_key)
+
+
+def _named(registry: Registry, name: str, due: Version | None) -> Served | None:
+    version = due or registry.champion(name)
+    if version is None:
+        return None
+    registry.promote(name, version.version)
+    return Served(name, version.version, "", moved=due is not None)
 
 
 def reconcile(registry: Registry, releases: Path, name: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from ops_platform.errors import ReleaseError
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
-from ops_platform.models.registry import ROLLED_BACK, Registry, Version
+from ops_platform.models.kinds import recommenders
+from ops_platform.models.registry import PROMOTED, ROLLED_BACK, Registry, Version
 from ops_platform.serve import history, release
 from ops_platform.serve.promotion import Served, make, move_pointer
 
@@ -24,7 +25,7 @@ def roll_back(
 
     Its release is used again where it is whole, else made anew, before anything moves. The version
     that is left is tagged, so that it is not promoted again by itself. Another call finishes what
-    a killed one began.
+    a killed one began. Of a model without releases of its own the alias alone goes back.
 
     Raises
     ------
@@ -33,6 +34,8 @@ def roll_back(
     """
     folder = release.folder_of(releases, name)
     with write_lock(lake):
+        if name not in recommenders():
+            return _alias_back(registry, name, now, to)
         pointed = release.pointed(folder)
         if pointed is None:
             raise ReleaseError(f"no version of {name!r} serves yet, so there is none to leave")
@@ -48,12 +51,41 @@ def roll_back(
         if back == left:
             return Served(name, back, pointed, moved=False)
         made = _release_of(lake, registry, folder, version, now, customer_key)
-        if left in registry.numbers(name):
-            registry.set_tag(name, left, ROLLED_BACK, f"{now.isoformat()} to version {back}")
-        registry.set_tag(name, back, ROLLED_BACK, None)
+        _tag(registry, name, now, left, back)
         move_pointer(folder, made, now, f"rolled back from version {left}")
         registry.promote(name, back)
         return Served(name, back, made, moved=True)
+
+
+def _alias_back(registry: Registry, name: str, now: datetime, to: int | None) -> Served:
+    champion = registry.champion(name)
+    if champion is None:
+        raise ReleaseError(f"{name!r} has no champion yet, so there is none to leave")
+    left, back = champion.version, to
+    if back is None:
+        earlier = [
+            one.version
+            for one in registry.versions(name)
+            if one.version < left and PROMOTED in one.tags
+        ]
+        if not earlier:
+            raise ReleaseError(
+                f"no version of {name!r} before {left} was ever champion: say which one by "
+                "--to VERSION"
+            )
+        back = earlier[-1]
+    found = registry.version(name, back)
+    if found.version != left:
+        _tag(registry, name, now, left, back)
+        registry.promote(name, back)
+    return Served(name, back, "", moved=found.version != left)
+
+
+def _tag(registry: Registry, name: str, now: datetime, left: int, back: int) -> None:
+    """So that the version that is left is not promoted again by itself."""
+    if left in registry.numbers(name):
+        registry.set_tag(name, left, ROLLED_BACK, f"{now.isoformat()} to version {back}")
+    registry.set_tag(name, back, ROLLED_BACK, None)
 
 
 def _release_of(

@@ -42,12 +42,18 @@ def copy(tmp_path_factory):
         "second_guess.py",
         ("class Recommender", "class SecondGuess"),
     )
+    _derive(
+        folder / ZOO / "purchase_probability.py",
+        "churn.py",
+        ("class PurchaseProbability", "class Churn"),
+    )
     (folder / "dbt_project/models/marts/fct_guests.sql").write_text(
         "{{ config(contract={'enforced': false}) }}\n"
         "select order_id, amount from {{ ref('stg_orders__lines') }} where customer_id is null\n",
         encoding="utf-8",
     )
-    shop = Shop(seed=2, days=60, customers=60, products=50)
+    # Of probabilities two horizons and more must have passed.
+    shop = Shop(seed=2, days=80, customers=60, products=50)
     for source in ("orders", "returns"):
         write_orders(shop, folder / "sources" / source)
     environment = {
@@ -88,12 +94,15 @@ def test_each_new_file_is_in_the_graph_with_its_checks(copy):
         "features/activity_again",
         "models/second_guess",
         "models/second_guess/training_set",
+        "models/churn",
+        "models/churn/training_set",
         "monitor/drift",
     } <= set(keys)
     assert "raw/returns:contract_quantity" in checks
     assert "features/activity_again:schema" in checks
     assert "models/second_guess:beats_baselines" in checks
     assert "models/second_guess:drift" in checks
+    assert "models/churn:beats_baselines" in checks
 
 
 def test_the_graph_runs_with_them(copy):
@@ -112,3 +121,5 @@ def test_the_graph_runs_with_them(copy):
     )
     assert state["sources"]["returns"]["rows_raw"] == state["sources"]["orders"]["rows_raw"] > 0
     assert state["models"]["second_guess"]["version"] == 1
+    assert state["models"]["churn"]["version"] == 1
+    assert state["models"]["churn"]["release"] is None

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ops_platform.features.build import build
+from ops_platform.features.view import FeatureView
 from ops_platform.features.views import customer_products
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -91,8 +92,14 @@ class Home:
     def registry(self) -> Registry:
         return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_artifact_root)
 
-    def publish(self, orders: pd.DataFrame, until: date = NEWEST) -> None:
-        """Publish the orders up to a day, and the features as of it."""
+    def publish(
+        self,
+        orders: pd.DataFrame,
+        until: date = NEWEST,
+        # Of the features the monitor and the recommender read only this view.
+        views: tuple[FeatureView, ...] = (customer_products.VIEW,),
+    ) -> None:
+        """Publish the orders up to a day, and these features as of it."""
         rows = orders[orders["ordered_on"] <= pd.Timestamp(until)]
 
         def work(connection: duckdb.DuckDBPyConnection) -> None:
@@ -108,8 +115,8 @@ class Home:
         write(self.lake, work)
         marts = catalog.head(self.lake)
         publish(self.lake, Published(marts, marts), published_or_none(self.lake))
-        # Of the features the monitor and the models read only this view.
-        build(self.lake, customer_products.VIEW, until)
+        for view in views:
+            build(self.lake, view, until)
         pointer = Published(catalog.head(self.lake), marts)
         publish(self.lake, pointer, seen=Published(marts, marts))
 
