@@ -15,7 +15,6 @@ import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress, count
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,8 @@ LIMIT = csv.field_size_limit()
 _FEED, _QUOTE = ord("\n"), ord('"')
 # So much stays in the processor's cache while it is looked at in several ways.
 _BLOCK = 1 << 18
+# Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): 2^64 over the golden ratio.
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,13 @@ class PlainForm:
         if not self._holds or not block:
             return
         characters = np.frombuffer(block, np.uint8)
-        feeds = np.flatnonzero(characters == _FEED)
-        ends = feeds + 1 if block.endswith(b"\n") else np.append(feeds + 1, len(block))
+        marks = np.flatnonzero((characters == _FEED) | (characters == self.delimiter[0]))
+        places = np.flatnonzero(characters[marks] == _FEED)
+        feeds = marks[places]
+        ends = feeds + 1
+        if not block.endswith(b"\n"):
+            ends, places = np.append(ends, len(block)), np.append(places, len(marks))
+        delimiters = np.diff(places, prepend=-1) - 1
         lengths = np.diff(ends, prepend=0)
         returns = block.count(b"\r")
         self._ends |= {b"\r"} if returns else set()
@@ -89,25 +95,19 @@ class PlainForm:
             # A blank line is no record, but the engine makes it one where there is one column.
             and (self.columns > 1 or not is_blank.any())
             and int(lengths.max()) <= LIMIT
-            and self._has_columns(block, characters, ends, is_blank)
+            and self._has_columns(block, ends, (delimiters == self.columns - 1) | is_blank)
         )
 
     def _has_columns(
-        self,
-        block: bytes,
-        characters: NDArray[np.uint8],
-        ends: NDArray[np.int64],
-        is_blank: NDArray[np.bool_],
+        self, block: bytes, ends: NDArray[np.int64], is_right: NDArray[np.bool_]
     ) -> bool:
-        # Counted for all lines at once; only those with a quote are looked at one by one.
-        places = np.flatnonzero(characters == self.delimiter[0])
-        wrong = np.diff(np.searchsorted(places, ends), prepend=0) != self.columns - 1
+        # Only lines with a quote are looked at one by one.
         quoted = np.zeros(len(ends), bool)
         if b'"' in block:
-            quotes = np.flatnonzero(characters == _QUOTE)
+            quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == _QUOTE)
             quoted[np.searchsorted(ends, quotes, side="right")] = True
         starts = np.append(0, ends[:-1])
-        return not np.any(wrong & ~quoted & ~is_blank) and all(
+        return bool(np.all(is_right | quoted)) and all(
             self._quoted.fullmatch(block[start:end].rstrip(b"\r\n"))
             for start, end in zip(starts[quoted], ends[quoted], strict=True)
         )
@@ -150,18 +150,53 @@ def find_plain(
     the quotes are a wanted record's.
     """
     texts = {delimiter.join(fields).replace('"', "").encode() for fields in wanted}
+    ends = _Ends(texts)
     seen = 0
     for block in blocks(path):
         block = block if seen else block.removeprefix(codecs.BOM_UTF8)
-        feeds = np.flatnonzero(np.frombuffer(block, np.uint8) == _FEED)
-        edges = np.concatenate(([-1], feeds, [len(block)]))
         bare = block.replace(b"\r", b"").replace(b'"', b"")
-        for number in compress(count(), map(texts.__contains__, bare.split(b"\n"))):
+        edges, bare_edges = _edges(block), _edges(bare)
+        for number in ends.like(bare, bare_edges):
+            if bare[bare_edges[number] + 1 : bare_edges[number + 1]] not in texts:
+                continue
             line = block[edges[number] + 1 : edges[number + 1]].decode()
             fields = next(csv.reader([line], delimiter=delimiter), [])
             if tuple(fields) in wanted and (seen or number or not is_headed):
                 yield Record(seen + number + 1, 1, fields, ())
-        seen += len(feeds)
+        seen += len(edges) - 2
+
+
+def _edges(block: bytes) -> NDArray[np.int64]:
+    """Where the line ends are, with one before the first line and one after the last."""
+    feeds = np.flatnonzero(np.frombuffer(block, np.uint8) == _FEED)
+    return np.concatenate(([-1], feeds, [len(block)]))
+
+
+class _Ends:
+    """The first and the last bytes of texts, by which nearly all other lines are told at once."""
+
+    def __init__(self, texts: set[bytes]) -> None:
+        self.width = min(8, *map(len, texts)) if texts else 0
+        self.marks = np.zeros(1 << 16, bool)
+        for text in texts:
+            self.marks[self._marks(text, np.array([0]), np.array([len(text)]))] = True
+
+    def like(self, block: bytes, edges: NDArray[np.int64]) -> list[int]:
+        """The numbers of the lines between the edges that may be one of the texts."""
+        starts, ends = edges[:-1] + 1, edges[1:]
+        long = np.flatnonzero(ends - starts >= self.width)
+        found: list[int] = long[self.marks[self._marks(block, starts[long], ends[long])]].tolist()
+        return found
+
+    def _marks(
+        self, block: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        padded = block + bytes(8)
+        words: NDArray[np.uint64] = np.ndarray(len(block) + 1, "<u8", padded, strides=(1,))
+        # Of a word the first `width` bytes are the lowest.
+        unused = np.uint64(8 * (8 - self.width))
+        first, last = (words[at] << unused for at in (starts, ends - self.width))
+        return (first * _ODD + last) * _ODD >> np.uint64(48)
 
 
 def _faults(text: str, fields: list[str], header: Sequence[str], delimiter: str) -> tuple[str, ...]:
