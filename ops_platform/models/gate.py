@@ -1,6 +1,7 @@
 """The gate: on which events two versions are compared, and which one is to serve."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -9,13 +10,33 @@ import pandas as pd
 
 from ops_platform.errors import TrainingError
 
-Decision = Literal["first", "better", "no worse and fresher", "worse", "too early"]
+Decision = Literal[
+    "first", "better", "no worse and fresher", "worse", "loses a segment", "too early"
+]
 
 CUSTOMERS_MIN = 2
+# A bootstrap of fewer says more than they can.
+SEGMENT_CUSTOMERS_MIN = 30
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 # 64 resamples of 100,000 customers are 51 MB at once.
 BATCH = 64
+
+
+@dataclass(frozen=True)
+class Segment:
+    """How a guarded segment fared; scores and bounds as in `Verdict`.
+
+    `is_lost` when the challenger loses more than the segment's margin with 95 % confidence.
+    """
+
+    name: str
+    customers: int
+    champion: float
+    challenger: float
+    lower: float
+    upper: float
+    is_lost: bool
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,7 @@ class Verdict:
     customers: int = 0
     window_start: date | None = None
     window_end: date | None = None
+    segments: tuple[Segment, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as plain JSON values, days as ISO text."""
@@ -163,6 +185,61 @@ def decide(
         customers=len(differences),
         window_start=start,
         window_end=end,
+    )
+
+
+def guard(
+    verdict: Verdict,
+    segments: Mapping[str, pd.DataFrame],
+    *,
+    margin: float = 0.05,
+    seed: int = 0,
+) -> Verdict:
+    """The verdict with its segments, held back when the challenger surely loses in one of them.
+
+    Parameters
+    ----------
+    segments : by name, scores by customer in the columns "champion" and "challenger"; those with
+        fewer than SEGMENT_CUSTOMERS_MIN customers are left out.
+    margin : share of the champion's mean in a segment that may be lost there.
+    seed : of the resampling.
+    """
+    found = tuple(
+        _segment(name, scores["champion"], scores["challenger"], margin, seed)
+        for name, scores in segments.items()
+        if len(scores) >= SEGMENT_CUSTOMERS_MIN
+    )
+    lost = [one for one in found if one.is_lost]
+    if not (verdict.promote and lost):
+        return replace(verdict, segments=found)
+    told = ", ".join(
+        f"{one.name} ({one.customers}: {one.challenger:.4f} where the champion has "
+        f"{one.champion:.4f})"
+        for one in lost
+    )
+    return replace(
+        verdict,
+        promote=False,
+        decision="loses a segment",
+        reason=f"{verdict.reason} But it surely loses more than {margin:.1%} for {told}, so the "
+        "champion stays.",
+        segments=found,
+    )
+
+
+def _segment(
+    name: str, champion: pd.Series, challenger: pd.Series, margin: float, seed: int
+) -> Segment:
+    lower, upper = _bounds(_paired(champion, challenger), seed)
+    mean = float(champion.mean())
+    return Segment(
+        name,
+        len(champion),
+        mean,
+        float(challenger.mean()),
+        lower,
+        upper,
+        is_lost=upper < -margin * mean,
     )
 
 
