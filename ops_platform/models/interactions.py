@@ -64,17 +64,20 @@ def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
         raise TrainingError(f"Interactions hold nulls in {', '.join(nulls)}; leave those out.")
     customer, customers = pd.factorize(interactions["customer_id"], sort=True)
     product, products = pd.factorize(interactions["product_id"], sort=True)
-    rows = np.column_stack([customer, product, _age(interactions["day"], as_of)])
-    distinct = np.unique(rows, axis=0)
-    if len(distinct) < len(rows):
+    age = _age(interactions["day"], as_of)
+    shape = (len(customers), len(products), int(age.max()) + 1)
+    # As one number a row, which is sorted eight times as fast as three.
+    rows = np.sort(np.ravel_multi_index((customer, product, age), shape))
+    repeated = np.count_nonzero(rows[1:] == rows[:-1])
+    if repeated:
         raise TrainingError(
-            f"{len(rows) - len(distinct)} of {len(rows)} interactions are repeated; "
+            f"{repeated} of {len(rows)} interactions are repeated; "
             "a customer, product and day must stand once."
         )
     return Interactions(
         np.asarray(customers, dtype=str),
         np.asarray(products, dtype=str),
-        *np.ascontiguousarray(distinct.T),
+        *map(np.ascontiguousarray, np.unravel_index(rows, shape)),
     )
 
 
