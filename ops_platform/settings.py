@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     promotion_margin: float = Field(
         0.01, ge=0, le=1, description="Share of the champion's score that a fresher model may lose."
     )
+    segment_margin: float = Field(
+        0.05, ge=0, le=1, description="Share of it that may be lost in a guarded segment."
+    )
     alarm_policy: str = Field("cusum", description="The file of monitor/policies/ that decides.")
     alarm_bound: float = Field(6.0, gt=0, description="The policy's bound, beyond which it alarms.")
 

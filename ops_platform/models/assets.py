@@ -1,6 +1,7 @@
 """The door of models: each model's training set and versions as assets."""
 
 import dagster as dg
+from pydantic import Field
 
 from ops_platform.automation import CAUSE_TAG
 from ops_platform.errors import TrainingError
@@ -15,8 +16,10 @@ from ops_platform.lake.location import Lake
 from ops_platform.models.kinds import task_of
 from ops_platform.models.provenance import made_with
 from ops_platform.models.registry import Registry
+from ops_platform.models.search import Trial
 from ops_platform.models.task import Rules
 from ops_platform.models.training import Outcome, read_training_set, require_fit, train
+from ops_platform.models.validation import searched
 from ops_platform.settings import Settings
 
 DIGEST = "digest"
@@ -69,6 +72,25 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
     return training_set
 
 
+class Training(dg.Config):
+    """What may be asked of one training."""
+
+    trials: int = Field(
+        0,
+        ge=0,
+        description="So many trials of a search for hyper-parameters come before it; 0 is none.",
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        settings.evaluation_days,
+        settings.evaluation_days_min,
+        settings.promotion_margin,
+        settings.segment_margin,
+    )
+
+
 def model_asset(name: str) -> dg.AssetsDefinition:
     """The asset `models/<model>`: trained, judged by the gate, and registered."""
     key, task = dg.AssetKey(["models", name]), task_of(name)
@@ -93,24 +115,37 @@ def model_asset(name: str) -> dg.AssetsDefinition:
     )
     @told_plainly()
     def model(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+        context: dg.AssetExecutionContext, config: Training, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         lake = Lake.at(settings)
         rows = read_training_set(lake, name)
         _require_same(context, name, rows.digest)
+        made, rules = made_with(settings), _rules(settings)
+        trials = list[Trial]()
+        if config.trials:
+            trials = searched(
+                lake,
+                rows,
+                name,
+                trials=config.trials,
+                seed=settings.seed,
+                rules=rules,
+                threads=made.threads,
+                journal=settings.home / "search.journal",
+                say=context.log.info,
+            )
         outcome = train(
             lake,
             registry,
             rows,
             name,
             seed=settings.seed,
-            rules=Rules(
-                settings.evaluation_days, settings.evaluation_days_min, settings.promotion_margin
-            ),
+            rules=rules,
             cause=context.run_tags.get(CAUSE_TAG, "by hand"),
-            made=made_with(settings),
+            made=made,
             now=settings.now(),
+            trials=trials,
             say=context.log.info,
         )
         context.log.info(outcome.reason)

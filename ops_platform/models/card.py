@@ -57,6 +57,7 @@ def card(record: Mapping[str, Any], task: Task) -> str:
             "",
             *_verdict(record),
             *_quality(record, task),
+            *_segments(record, task),
             *task.told(record["details"]),
             *_data(record["data"], task),
             *_recipe(record),
@@ -108,6 +109,26 @@ def _quality(record: Mapping[str, Any], task: Task) -> Iterator[str]:
                 ),
             )
             for name, one in _contenders(record)
+        ],
+    )
+
+
+def _segments(record: Mapping[str, Any], task: Task) -> Iterator[str]:
+    if not record["segments"]:
+        return
+    others = [name for name, _ in _contenders(record) if name != CHALLENGER]
+    yield "By segment, with this version's lead over the others:"
+    yield ""
+    yield from _table(
+        ("", task.title, "interval", *(name.replace("_", " ") for name in others)),
+        [
+            (
+                segment,
+                f"{found[CHALLENGER]['mean']:.4f}",
+                f"{found[CHALLENGER]['low']:.4f} to {found[CHALLENGER]['high']:.4f}",
+                *(f"{found[name]['difference']:+.4f}" for name in others),
+            )
+            for segment, found in sorted(record["segments"].items())
         ],
     )
 

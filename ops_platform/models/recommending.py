@@ -19,6 +19,7 @@ from ops_platform.lake.published import Published
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import Estimator, recommends
 from ops_platform.models.judging import judge
+from ops_platform.models.segments import newcomers, of_customers
 from ops_platform.models.task import Judged, Rules, TrainingSet
 
 K = 20
@@ -30,6 +31,7 @@ ROWS = (
     f"SELECT customer_id, product_id, day FROM {customer_products.VIEW.table} "
     "ORDER BY customer_id, product_id, day"
 )
+COUNTRIES = "SELECT customer_id, country FROM marts.dim_customers WHERE country IS NOT NULL"
 
 
 class Recommending:
@@ -85,13 +87,26 @@ class Recommending:
         return BASELINES[name]()
 
     def judge(
-        self, contenders: Mapping[str, Estimator], training: TrainingSet, cut: date, seed: int
+        self,
+        contenders: Mapping[str, Estimator],
+        lake: Lake,
+        training: TrainingSet,
+        cut: date,
+        seed: int,
     ) -> Judged:
-        """NDCG@20 by customer on what was bought from `cut` on."""
-        days = pd.to_datetime(training.rows["day"])
-        bought = training.rows.loc[days >= pd.Timestamp(cut), ["customer_id", "product_id"]]
+        """NDCG@20 by customer on what was bought from `cut` on, and so in each segment."""
+        is_later = pd.to_datetime(training.rows["day"]) >= pd.Timestamp(cut)
+        known, bought = training.rows[~is_later], training.rows[is_later]
         models = {name: recommends(model) for name, model in contenders.items()}
-        return Judged(judge(models, bought.drop_duplicates(), K))
+        scores = judge(models, bought, K)
+        with connect(lake, snapshot=training.pointer.snapshot) as connection:
+            countries = dict(connection.execute(COUNTRIES).fetchall())
+        segments = {
+            name: scores[scores.index.isin(customers)]
+            for name, customers in of_customers(known, countries, cut).items()
+        }
+        new = bought[bought["product_id"].isin(newcomers(known, cut))]
+        return Judged(scores, segments | {"product newcomers": judge(models, new, K)})
 
     def signature(self, model: Estimator) -> Any:
         """From customer_id to ranks."""

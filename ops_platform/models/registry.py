@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from ops_platform.models import artifact
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.kinds import task_of_class
+from ops_platform.models.search import Trial
 from ops_platform.models.sqlite_store import SQLITE, make_store
 from ops_platform.settings import telemetry_off
 
@@ -90,6 +91,7 @@ class Registry:
         tags: Mapping[str, str],
         now: datetime,
         documents: Mapping[str, bytes] | None = None,
+        trials: Sequence[Trial] = (),
     ) -> int:
         """Log a run with the fitted model and register it as a new version, not yet champion.
 
@@ -105,6 +107,7 @@ class Registry:
         tags : provenance: seed, snapshot, as_of, training_set, cause, verdict and so on.
         now : time of the run, naive UTC.
         documents : files that are kept with the run, by name.
+        trials : of the search before it; each becomes a run nested in the version's.
 
         Returns
         -------
@@ -129,6 +132,8 @@ class Registry:
         with self._reached(f"register a version of {name!r}"):
             run_id = self._log_run(name, params, metrics, all_tags, now)
             self._log_documents(run_id, documents or {})
+            for number, trial in enumerate(trials):
+                self._log_trial(name, run_id, number, trial, now)
             origin = artifact.origin(all_tags, metrics)
             signature = task_of_class(type(model)).signature(model)
             model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
@@ -301,6 +306,11 @@ class Registry:
             params=[Param(key, str(value)) for key, value in params.items()],
         )
         return run_id
+
+    def _log_trial(self, name: str, parent: str, number: int, trial: Trial, now: datetime) -> None:
+        nested = {"mlflow.parentRunId": parent, "mlflow.runName": f"trial {number}"}
+        run_id = self._log_run(name, trial.params, {"score": trial.score}, nested, now)
+        self._client.set_terminated(run_id, end_time=_milliseconds(now))
 
     def _log_documents(self, run_id: str, documents: Mapping[str, bytes]) -> None:
         with TemporaryDirectory() as folder:

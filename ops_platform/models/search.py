@@ -1,6 +1,6 @@
 """The search for hyper-parameters: seeded, resumable, the defaults always among the trials."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +80,7 @@ def search(
     return _complete(found)[:trials]
 
 
-def best(trials: list[Trial]) -> Trial:
+def best(trials: Sequence[Trial]) -> Trial:
     """The trial with the highest score, the first of equals: the defaults where nothing is better.
 
     Raises ValueError without trials.

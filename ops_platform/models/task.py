@@ -37,11 +37,15 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Rules:
-    """How versions are judged: window lengths in days, and the margin that fresher may lose."""
+    """How versions are judged: window lengths in days, and the margins that fresher may lose.
+
+    `margin` is a share of the champion's score over all, `segment_margin` one in a segment.
+    """
 
     longest_days: int
     shortest_days: int
     margin: float
+    segment_margin: float
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ class Judged:
     Parameters
     ----------
     scores : by customer (rows) and contender (columns), CHALLENGER among them; more is better.
+    segments : by the name of a guarded segment, the same scores there.
     more : further metrics, by name.
     details : what else the record keeps and the card shows, as values that JSON can hold.
     """
 
     scores: pd.DataFrame
+    segments: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     more: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,6 +122,7 @@ class Task(Protocol):
     def judge(
         self,
         contenders: Mapping[str, Estimator],
+        lake: Lake,
         training: TrainingSet,
         cut: date,
         seed: int,

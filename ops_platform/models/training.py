@@ -4,11 +4,9 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-
-import pandas as pd
 
 from ops_platform.errors import UnfitError
 from ops_platform.features.build import published_with_features
@@ -22,10 +20,13 @@ from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
 from ops_platform.models.kinds import task_of
 from ops_platform.models.provenance import MadeWith
-from ops_platform.models.registry import Registry, Version
+from ops_platform.models.registry import CHAMPION, Registry, Version
+from ops_platform.models.search import Trial, best
 from ops_platform.models.task import CHALLENGER, Judged, Rules, Task, TrainingSet
 
 ROOM = "ops_platform.models."
+# Of a version: the parameters that a search found, as JSON.
+SEARCHED = "searched"
 FAULTS_TOLD = 5
 Say = Callable[[str], object]
 
@@ -79,15 +80,19 @@ def train(
     cause: str,
     made: MadeWith,
     now: datetime,
+    trials: Sequence[Trial] = (),
     say: Say = lambda text: None,
 ) -> Outcome:
     """Train, judge and register the model `name` on `rows`; its verdict says if it is to serve.
 
-    Nothing is trained when the newest version is of the same rows, recipe, parameters and seed,
-    or when too few days have passed since the champion's as-of to tell the two apart.
+    It has the parameters of the best of `trials`, without a search those that the champion's found
+    as long as the recipe is the same, or else the defaults. Nothing is trained when the newest
+    version is of the same rows, recipe, parameters and seed, or when too few days have passed since
+    the champion's as-of to tell the two apart.
     """
     champion, newest = registry.champion(name), registry.newest(name)
-    task, model = task_of(name), estimator(name)(seed=seed)
+    searched = best(trials).params if trials else _searched(champion, name)
+    task, model = task_of(name), estimator(name)(**searched, seed=seed)
     identity = _identity(rows, model)
     # Where the champion was deleted, one that lost against it is no reason to train none.
     stands = newest is not None and (champion is not None or newest.is_to_be_promoted)
@@ -103,10 +108,10 @@ def train(
         return _too_early(rows, champion_as_of, rules)
     say(f"judging on {cut} to {rows.as_of}")
     with provenance.linear_algebra(made.threads):
-        judged = _judged(lake, registry, rows, task, name, seed, cut, champion)
+        judged = _judged(lake, registry, rows, task, name, model, cut, champion)
     if len(judged.scores) < gate.CUSTOMERS_MIN:
         return _too_early(rows, champion_as_of, rules)
-    verdict = _verdict(judged.scores, cut, rows.as_of, rules.margin, seed)
+    verdict = _verdict(judged, cut, rows.as_of, rules, seed)
     say(f"{verdict.decision}: {verdict.reason}")
     say(f"fitting on {len(rows.rows)} rows up to {rows.as_of}")
     metrics = _metrics(task, judged)
@@ -121,8 +126,14 @@ def train(
                 "recipe": identity["recipe"],
                 "params": model.get_params(),
                 "seed": seed,
+                "searched": dict(searched),
                 "metrics": metrics,
                 "quality": quality(judged.scores),
+                "segments": {
+                    one: quality(scores)
+                    for one, scores in judged.segments.items()
+                    if len(scores) > 1
+                },
                 "details": dict(judged.details),
                 "cause": cause,
                 "verdict": verdict.as_dict(),
@@ -139,10 +150,20 @@ def train(
     told = card(record, task)
     documents = {**provenance.documents(record, made.code.patch), CARD: told.encode()}
     tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
+    if searched:
+        tags[SEARCHED] = json.dumps(searched, sort_keys=True)
     version = registry.register(
-        name, model, metrics=metrics, tags=tags, now=now, documents=documents
+        name, model, metrics=metrics, tags=tags, now=now, documents=documents, trials=trials
     )
     return Outcome(version, verdict.reason, verdict, metrics, told)
+
+
+def _searched(champion: Version | None, name: str) -> dict[str, float]:
+    """What the search before the champion's training found, if for the recipe as it is now."""
+    if champion is None or champion.tags.get("recipe") != recipe_of(estimator(name)()):
+        return {}
+    found: dict[str, float] = json.loads(champion.tags.get(SEARCHED, "{}"))
+    return found
 
 
 def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> Outcome:
@@ -180,7 +201,7 @@ def _judged(
     rows: TrainingSet,
     task: Task,
     name: str,
-    seed: int,
+    model: Estimator,
     cut: date,
     champion: Version | None,
 ) -> Judged:
@@ -189,24 +210,26 @@ def _judged(
     Nobody is judged where there is too little before `cut` to fit on.
     """
     before = cut - timedelta(days=1)
-    known = task.known_before(estimator(name), lake, rows, cut)
+    known, params = task.known_before(type(model), lake, rows, cut), model.get_params()
     if known.empty:
         return Judged(pd.DataFrame())
     contenders = {
-        CHALLENGER: estimator(name)(seed=seed).fit(known, before),
+        CHALLENGER: type(model)(**params).fit(known, before),
         **{one: task.baseline(one).fit(known, before) for one in task.baselines},
     }
     if champion is not None:
-        contenders["champion"] = registry.load(name, champion.version)
-    return task.judge(contenders, rows, cut, seed)
+        contenders[CHAMPION] = registry.load(name, champion.version)
+    return task.judge(contenders, lake, rows, cut, params["seed"])
 
 
-def _verdict(scores: pd.DataFrame, cut: date, end: date, margin: float, seed: int) -> Verdict:
-    if "champion" not in scores:
+def _verdict(judged: Judged, cut: date, end: date, rules: Rules, seed: int) -> Verdict:
+    scores = judged.scores
+    if CHAMPION not in scores:
         return gate.first(scores[CHALLENGER], cut, end)
-    return gate.decide(
-        scores["champion"], scores[CHALLENGER], start=cut, end=end, margin=margin, seed=seed
+    verdict = gate.decide(
+        scores[CHAMPION], scores[CHALLENGER], start=cut, end=end, margin=rules.margin, seed=seed
     )
+    return gate.guard(verdict, judged.segments, margin=rules.segment_margin, seed=seed)
 
 
 def _metrics(task: Task, judged: Judged) -> dict[str, float]:

@@ -24,6 +24,14 @@ def shop(customers: int = 60, products: int = 25, lines: int = 1500) -> pd.DataF
     ).drop_duplicates(ignore_index=True)
 
 
+def order_lines() -> pd.DataFrame:
+    """The shop's interactions as `marts.fct_order_lines` has them."""
+    bought = shop()
+    return bought.assign(
+        order_line_id=range(len(bought)), quantity=1, unit_price=2.5, is_product=True
+    ).rename(columns={"day": "ordered_on"})
+
+
 @pytest.fixture(scope="session")
 def interactions() -> pd.DataFrame:
     return shop()

@@ -26,7 +26,7 @@ from ops_platform.models.reproduce import reproduce
 from ops_platform.models.task import Rules
 from ops_platform.models.training import read_training_set, train
 from ops_platform.settings import PROJECT, Settings
-from tests.models.conftest import AS_OF, shop
+from tests.models.conftest import AS_OF, order_lines
 from tests.monitor.conftest import Home
 
 NAME = "recommender"
@@ -47,13 +47,6 @@ class Trained:
     def reproduce(self, number: int, scratch: Path):
         registry = self.home.registry
         return reproduce(self.home.settings, registry, self.version(number), self.checkout, scratch)
-
-
-def order_lines():
-    bought = shop()
-    return bought.assign(
-        order_line_id=range(len(bought)), quantity=1, unit_price=2.5, is_product=True
-    ).rename(columns={"day": "ordered_on"})
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -94,7 +87,7 @@ def trained(fresh_store, tmp_path_factory) -> Trained:
             read_training_set(home.lake, NAME),
             NAME,
             seed=3,
-            rules=Rules(30, 7, 0.01),
+            rules=Rules(30, 7, 0.01, 0.05),
             cause=cause,
             made=made,
             now=datetime(2024, 4, 1),

@@ -52,6 +52,11 @@ SELECT customer_id, product_id, ordered_on AS day, ordered_on AS purchased_on,
        sum(quantity * unit_price)::DECIMAL(18, 3) AS amount
 FROM marts.fct_order_lines WHERE customer_id IS NOT NULL AND is_product GROUP BY ALL
 """
+_CUSTOMERS = """
+SELECT customer_id, CASE WHEN hash(customer_id) % 5 = 0 THEN 'France' ELSE 'United Kingdom' END
+       AS country
+FROM rows WHERE customer_id IS NOT NULL GROUP BY customer_id
+"""
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +113,7 @@ class Home:
             for table, sql in (
                 ("fct_order_lines", "SELECT * REPLACE (ordered_on::DATE AS ordered_on) FROM rows"),
                 ("fct_interactions", _INTERACTIONS),
+                ("dim_customers", _CUSTOMERS),
             ):
                 connection.execute(f"CREATE OR REPLACE TABLE marts.{table} AS {sql}")
             connection.unregister("rows")

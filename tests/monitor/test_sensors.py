@@ -199,7 +199,7 @@ def test_a_version_that_lost_against_a_deleted_champion_keeps_none_from_being_tr
     home.publish(orders(0.0), AS_OF)
 
     def trained() -> int | None:
-        rows, rules = read_training_set(home.lake, NAME), TrainingRules(28, 7, 0.01)
+        rows, rules = read_training_set(home.lake, NAME), TrainingRules(28, 7, 0.01, 0.05)
         return train(
             home.lake,
             home.registry,

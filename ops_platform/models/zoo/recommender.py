@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from ops_platform.models.interactions import IdsLike, Interactions, numbered, po
 from ops_platform.models.item_item import ease, matrix, strongest
 from ops_platform.models.ranking import Recommendations, recommend
 from ops_platform.models.scoring import OF_CUSTOMERS, OF_PRODUCTS, Scoring
+from ops_platform.models.space import Span
 
 # Rates of few purchases are noisy, so they are taken at less than their face value.
 REBUY_POWER = 0.5
@@ -47,6 +48,14 @@ class Recommender(BaseEstimator):
     products_ : str (m,), sorted.
     arrays_ : all that was learned, by name, as `Scoring` takes it.
     """
+
+    SPACE: ClassVar[Mapping[str, Span]] = {
+        "half_life_days": Span(60.0, 730.0, log=True),
+        "link_half_life_days": Span(30.0, 730.0, log=True),
+        "regularisation": Span(100.0, 2000.0, log=True),
+        "repeat_weight": Span(0.1, 2.0, log=True),
+        "trend_half_life_days": Span(2.0, 60.0, log=True),
+    }
 
     def __init__(
         self,
