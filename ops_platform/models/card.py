@@ -3,7 +3,8 @@
 After Mitchell et al., "Model Cards for Model Reporting" (FAccT 2019).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ def _interval(values: pd.Series, names: tuple[str, str, str]) -> dict[str, float
     return dict(zip(names, (mean, mean - half, mean + half), strict=True))
 
 
-def card(record: Mapping[str, Any], task: Task) -> str:
-    """The card of a version as Markdown, from its provenance record alone."""
+def card(record: Mapping[str, Any], task: Task, shown: Iterable[str] = ()) -> str:
+    """The card of a version as Markdown, from its provenance record; `shown` pictures lie by it."""
     return "\n".join(
         [
             f"# {record['model']}, as of {record['data']['as_of']}",
@@ -62,9 +63,18 @@ def card(record: Mapping[str, Any], task: Task) -> str:
             *_data(record["data"], task),
             *_recipe(record),
             *_limits(record, task),
-            "",
+            *(f"![{name.partition('.')[0].replace('_', ' ')}]({name})\n" for name in shown),
         ]
     )
+
+
+def whole(told: str, shown: Mapping[str, bytes]) -> str:
+    """The card with its pictures in it, for where no file lies beside it."""
+    for name, png in shown.items():
+        told = told.replace(
+            f"]({name})", f"](data:image/png;base64,{base64.b64encode(png).decode()})"
+        )
+    return told
 
 
 def _verdict(record: Mapping[str, Any]) -> Iterator[str]:

@@ -15,10 +15,11 @@ from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models import gate, provenance
 from ops_platform.models import state as states
-from ops_platform.models.card import CARD, card, quality
+from ops_platform.models.card import CARD, card, quality, whole
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
 from ops_platform.models.kinds import task_of
+from ops_platform.models.pictures import pictures
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.registry import CHAMPION, Registry, Version
 from ops_platform.models.search import Trial, best
@@ -28,6 +29,8 @@ ROOM = "ops_platform.models."
 # Of a version: the parameters that a search found, as JSON.
 SEARCHED = "searched"
 FAULTS_TOLD = 5
+# So many versions are in the picture of a card.
+SHOWN = 30
 Say = Callable[[str], object]
 
 
@@ -147,15 +150,30 @@ def train(
     snapshot = rows.pointer.snapshot
     catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
-    told = card(record, task)
-    documents = {**provenance.documents(record, made.code.patch), CARD: told.encode()}
+    shown = pictures(record, task.title, _before(registry, name, task.metric))
+    told = card(record, task, shown)
+    documents = {
+        **provenance.documents(record, made.code.patch),
+        CARD: told.encode(),
+        **shown,
+    }
     tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
     if searched:
         tags[SEARCHED] = json.dumps(searched, sort_keys=True)
     version = registry.register(
         name, model, metrics=metrics, tags=tags, now=now, documents=documents, trials=trials
     )
-    return Outcome(version, verdict.reason, verdict, metrics, told)
+    return Outcome(version, verdict.reason, verdict, metrics, whole(told, shown))
+
+
+def _before(registry: Registry, name: str, metric: str) -> list[tuple[date, float]]:
+    """As-of and score of the versions so far, as the card shows them."""
+    versions = [registry.version(name, number) for number in registry.numbers(name)[-SHOWN:]]
+    return [
+        (date.fromisoformat(one.tags["as_of"]), one.metrics[metric])
+        for one in versions
+        if metric in one.metrics
+    ]
 
 
 def _searched(champion: Version | None, name: str) -> dict[str, float]:

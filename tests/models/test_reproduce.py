@@ -20,6 +20,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.models import code, comparison, provenance
 from ops_platform.models.card import CARD, card, quality
 from ops_platform.models.kinds import task_of
+from ops_platform.models.pictures import pictures
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.reproduce import reproduce
@@ -123,8 +124,13 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
 
 
 def test_a_version_has_a_card_with_its_figures(trained, record):
-    told = trained.home.registry.document(trained.version(2), CARD).decode()
-    assert told == card(record, task_of(NAME))
+    version, registry = trained.version(2), trained.home.registry
+    told = registry.document(version, CARD).decode()
+    before = [(AS_OF - timedelta(days=20), trained.version(1).metrics["ndcg_at_20"])]
+    shown = pictures(record, "NDCG@20", before)
+    assert told == card(record, task_of(NAME), shown)
+    assert {name: registry.document(version, name) for name in shown} == shown
+    assert "| new customers |" in told
     assert told.startswith("# recommender, as of 2024-03-31\n")
     assert "Cause: alarm recommender-v1-2024-03-25." in told
     assert f"| popularity | {record['metrics']['popularity_ndcg_at_20']:.4f} |" in told
