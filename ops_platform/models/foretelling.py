@@ -1,6 +1,7 @@
 """Probabilities: whether something comes true of each customer within a horizon, from features."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, cast
 
@@ -18,7 +19,8 @@ from ops_platform.models import odds_metrics as metrics
 from ops_platform.models.estimators import Estimator, Foretells
 from ops_platform.models.labels import IS_TRUE, MART, label_times, labelled, midnight, views_of
 from ops_platform.models.odds_baselines import BaseRate, RecencyFrequency
-from ops_platform.models.recommending import day_of_features
+from ops_platform.models.recommending import COUNTRIES, day_of_features
+from ops_platform.models.segments import of_customers
 from ops_platform.models.task import CHALLENGER, Judged, Rules, TrainingSet
 
 DAY = timedelta(days=1)
@@ -74,7 +76,7 @@ class Foretelling:
     def window(self, kind: type[Estimator], rules: Rules) -> Rules:
         """A whole horizon: before it has passed there is no telling."""
         days = cast(Foretells, kind()).horizon_days
-        return Rules(days - 1, days, rules.margin)
+        return replace(rules, longest_days=days - 1, shortest_days=days)
 
     def known_before(
         self, kind: type[Estimator], lake: Lake, training: TrainingSet, cut: date
@@ -90,7 +92,12 @@ class Foretelling:
         return BASELINES[name]()
 
     def judge(
-        self, contenders: Mapping[str, Estimator], training: TrainingSet, cut: date, seed: int
+        self,
+        contenders: Mapping[str, Estimator],
+        lake: Lake,
+        training: TrainingSet,
+        cut: date,
+        seed: int,
     ) -> Judged:
         """Squared errors by customer known at `cut`; average precision with its intervals."""
         rows = training.rows[training.rows[LABEL_TIME] == midnight(cut)]
@@ -116,7 +123,7 @@ class Foretelling:
             "average_precision": more,
             "reliability": metrics.reliability(is_true, foretold[CHALLENGER]),
         }
-        return Judged(scores, more, details)
+        return Judged(scores, _segments(scores, lake, training.pointer, cut), more, details)
 
     def signature(self, model: Estimator) -> Any:
         """From features to a probability."""
@@ -158,6 +165,19 @@ class Foretelling:
         for one in details["reliability"]:
             yield f"| {one['customers']:,.0f} | {one['foretold']:.3f} | {one['observed']:.3f} |"
         yield ""
+
+
+def _segments(
+    scores: pd.DataFrame, lake: Lake, pointer: Published, cut: date
+) -> dict[str, pd.DataFrame]:
+    with connect(lake, snapshot=pointer.snapshot) as connection:
+        bought = f"SELECT DISTINCT customer_id, day FROM {MART} WHERE day < ?"
+        known = connection.execute(bought, [cut]).df()
+        countries = dict(connection.execute(COUNTRIES).fetchall())
+    return {
+        name: scores[scores.index.isin(customers)]
+        for name, customers in of_customers(known, countries, cut).items()
+    }
 
 
 def _is_whole(column: pa.Column) -> bool:

@@ -201,7 +201,7 @@ def guard(
     ----------
     segments : by name, scores by customer in the columns "champion" and "challenger"; those with
         fewer than SEGMENT_CUSTOMERS_MIN customers are left out.
-    margin : share of the champion's mean in a segment that may be lost there.
+    margin : share of the champion's mean in a segment, whatever its sign, that may be lost there.
     seed : of the resampling.
     """
     found = tuple(
@@ -239,7 +239,7 @@ def _segment(
         float(challenger.mean()),
         lower,
         upper,
-        is_lost=upper < -margin * mean,
+        is_lost=upper < -margin * abs(mean),
     )
 
 

@@ -20,7 +20,7 @@ def of_customers(
 
     Parameters
     ----------
-    known : columns customer_id, product_id, day, of the days before `cut`.
+    known : columns customer_id and day of their purchases before `cut`.
     countries : by customer_id.
     """
     first = pd.to_datetime(known.groupby("customer_id")["day"].min())

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import pandas as pd
+
 from ops_platform.errors import UnfitError
 from ops_platform.features.build import published_with_features
 from ops_platform.lake import catalog

@@ -36,15 +36,16 @@ def windows(lake: Lake, rows: TrainingSet, name: str, rules: Rules) -> list[Wind
     Raises TrainingError where the history is too short for them and as many days to learn from.
     """
     task, kind = task_of(name), estimator(name)
-    rules = task.window(rules)
+    rules = task.window(kind, rules)
     end = rows.as_of - timedelta(days=rules.longest_days)
-    days = min(rules.longest_days, (end - rows.first_day).days // (2 * WINDOWS))
-    if days < rules.shortest_days:
+    room = (end - rows.first_day).days // (2 * WINDOWS)
+    if room < rules.shortest_days:
         raise TrainingError(
             f"{name}: there is too little history to search for hyper-parameters in: {WINDOWS} "
             f"windows of at least {rules.shortest_days} days before {end}, and twice as many days "
             f"to learn from, but it begins on {rows.first_day}: train without a search"
         )
+    days = max(rules.shortest_days, min(rules.longest_days, room))
     found = []
     for number in range(WINDOWS):
         after = end - number * timedelta(days=days)

@@ -39,7 +39,7 @@ VIEWS = tuple(
     view for view in find_views() if view.name.startswith(("customer_activity", "customer_rhythm"))
 )
 NOW = datetime(2024, 5, 1)
-RULES = Rules(30, 7, 0.01)
+RULES = Rules(30, 7, 0.01, 0.05)
 
 
 def made() -> MadeWith:

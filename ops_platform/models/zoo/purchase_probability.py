@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ops_platform.errors import TrainingError
 from ops_platform.models import logistic, trees
+from ops_platform.models.space import Span
 
 ACTIVITY, RHYTHM = "customer_activity", "customer_rhythm"
 # Skewed and never missing: the regression takes their logarithms. The trees take these too.
@@ -61,6 +62,14 @@ class PurchaseProbability(BaseEstimator):
     """
 
     views = (ACTIVITY, RHYTHM)
+    SPACE: ClassVar[Mapping[str, Span]] = {
+        "half_life_days": Span(14.0, 365.0, log=True),
+        "iterations": Span(30, 300, log=True),
+        "learning_rate": Span(0.01, 0.2, log=True),
+        "leaves": Span(3, 31, log=True),
+        "leaf_rows": Span(20, 1000, log=True),
+        "regularisation": Span(0.1, 100.0, log=True),
+    }
 
     def __init__(
         self,
