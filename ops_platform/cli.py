@@ -12,6 +12,7 @@ from rich.table import Table
 from ops_platform.cli_catalog import catalog_app, impact, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
+from ops_platform.cli_keys import keys_app
 from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
 from ops_platform.cli_status import status
@@ -41,6 +42,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models_app, name="models")
 app.command()(status)
+app.add_typer(keys_app, name="keys")
 app.command()(lineage)
 app.command()(impact)
 app.command()(reproduce)
@@ -247,11 +249,12 @@ def ui(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 lets the system choose.")] = 8000,
+    port: Annotated[int, typer.Option(help="0 lets the system choose.")] = 8000,
     model: Annotated[str, typer.Option(help="The model whose release answers.")] = "recommender",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Answer GET /v1/recommendations/<customer> by the release that serves; Ctrl-C stops it."""
+    """Answer over HTTP by the release that serves, described at /docs; Ctrl-C stops it."""
     from ops_platform.processes import serve as run
 
     with plain_errors() as settings:
-        run(settings, model, port, lambda text: errors.print(escape(text)))
+        run(settings, model, host, port, lambda text: errors.print(escape(text)))

@@ -49,6 +49,10 @@ class ReleaseError(OpsError):
     """A release is missing or damaged, or a version can't be served."""
 
 
+class KeyFileError(OpsError):
+    """The API keys can't be read or written, or lack the one that is meant."""
+
+
 class TrainingError(OpsError):
     """The training set is not what the model may be fitted on."""
 

@@ -28,6 +28,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry
 from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.processes import end_all_of, end_on_sigterm, environment, executable
+from ops_platform.serve import keys
 from ops_platform.settings import PROJECT, Settings
 
 POLL_SECONDS = 0.5
@@ -51,6 +52,7 @@ class Loop:
     port: int
     say: Say
     daemon: "subprocess.Popen[bytes] | None" = None
+    key: str = field(default="", repr=False)
     _told: set[str] = field(default_factory=set)
     served: int | None = None
     alarmed_at: float | None = None
@@ -70,6 +72,8 @@ class Loop:
         end_on_sigterm()
         logs = self.settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
+        now = self.settings.now()
+        self.key = keys.create(self.settings.keys, "the loop", ["recommend"], now)
         started: list[subprocess.Popen[bytes]] = []
         try:
             for name, command in {
@@ -203,8 +207,10 @@ class Loop:
     def ask(self, path: str) -> dict[str, Any] | None:
         """What the service answers, None while it has nothing to answer with."""
         address = f"http://127.0.0.1:{self.port}/{path}"
+        carrying = {"Authorization": f"Bearer {self.key}"}
         try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
+            asked = urllib.request.Request(address, headers=carrying)
+            with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
                 found: dict[str, Any] = json.load(answer)
                 return found
         except (urllib.error.URLError, ConnectionError, TimeoutError):

@@ -148,7 +148,9 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
             end_all_of(process)
 
 
-def serve(settings: Settings, model: str, port: int, say: Callable[[str], object]) -> NoReturn:
+def serve(
+    settings: Settings, model: str, host: str, port: int, say: Callable[[str], object]
+) -> NoReturn:
     """Become the serving process, once the alias champion names what serves.
 
     A registry that can't be reached is told and keeps nothing from being served. Raises
@@ -162,9 +164,13 @@ def serve(settings: Settings, model: str, port: int, say: Callable[[str], object
         except OpsError as error:
             say(f"the alias champion may not name what serves: {error}")
     # In its place, so that the serving process holds nothing but what it needs.
+    command = [
+        *(sys.executable, "-m", "ops_platform.serve"),
+        *("--host", host, "--port", str(port), "--model", model),
+    ]
     os.execve(  # noqa: S606
         sys.executable,
-        [sys.executable, "-m", "ops_platform.serve", "--port", str(port), "--model", model],
+        command,
         {**os.environ, "OPS_HOME": str(settings.home)},
     )
 

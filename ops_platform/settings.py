@@ -113,6 +113,13 @@ class Settings(BaseSettings):
     served_seconds: float = Field(
         60, gt=0, description="The log of what was served is a delivery every so many seconds."
     )
+    workers: int = Field(1, ge=1, le=64, description="Processes of the service.")
+    key_rate: float = Field(
+        200, gt=0, description="Requests a second of one API key; what is beyond is answered 429."
+    )
+    releases_kept: int = Field(
+        5, ge=1, description="Releases of a model that stay, with the one that serves."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -177,6 +184,16 @@ class Settings(BaseSettings):
     def served(self) -> Path:
         """Where the service writes what it served, as deliveries of the source `served`."""
         return self.home / "served"
+
+    @cached_property
+    def feedback(self) -> Path:
+        """Where the service writes what came of what it served, as deliveries of `feedback`."""
+        return self.home / "feedback"
+
+    @cached_property
+    def keys(self) -> Path:
+        """The API keys of the service: salted hashes, for this user's eyes."""
+        return self.home / "keys.json"
 
     @cached_property
     def landed(self) -> Path:

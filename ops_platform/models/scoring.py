@@ -40,6 +40,15 @@ class Contributions:
     target: np.ndarray
     value: np.ndarray
 
+    def __add__(self, other: "Contributions") -> "Contributions":
+        """All of both."""
+        return Contributions(
+            np.concatenate([self.row, other.row]),
+            np.concatenate([self.source, other.source]),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.value, other.value]),
+        )
+
 
 class Scoring:
     """Scores of all products for some customers, from plain arrays.
@@ -68,11 +77,26 @@ class Scoring:
     def contributions(self, position: np.ndarray) -> Contributions:
         """What adds to which affinity for customers (b,), -1 for one who is not known."""
         row, entry = self._history(position)
+        return self._linked(row, self._bought[entry], self._affinity[entry])
+
+    def of_session(self, position: int, products: np.ndarray) -> Contributions:
+        """What distinct products add that a customer looks at now, each as if bought today.
+
+        What the history of the customer at this position, -1 for one who is not known, adds for
+        them already is not added again.
+        """
+        weight = np.ones(len(products))
+        if position >= 0:
+            entries = slice(self._bounds[position], self._bounds[position + 1])
+            before = np.zeros(len(self.products))
+            before[self._bought[entries]] = self._affinity[entries]
+            weight -= before[products]
+        return self._linked(np.zeros(len(products), dtype=np.int64), products, weight)
+
+    def _linked(self, row: np.ndarray, source: np.ndarray, weight: np.ndarray) -> Contributions:
         data, targets, bounds = self._links
-        source = self._bought[entry]
         of, link = _spread(bounds[source], bounds[source + 1])
-        value = self._affinity[entry][of] * data[link]
-        return Contributions(row[of], source[of], targets[link], value)
+        return Contributions(row[of], source[of], targets[link], weight[of] * data[link])
 
     def score(
         self, position: np.ndarray, found: Contributions, discovery: bool = False

@@ -9,7 +9,9 @@ from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.lake.location import Lake
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
+from ops_platform.serve.old_releases import remove_old
 from ops_platform.serve.promotion import Served, put_in_service
+from ops_platform.serve.release import folder_of
 from ops_platform.settings import Settings
 
 RELEASE = dg.AssetKey(["serve", "release"])
@@ -45,8 +47,11 @@ def release_asset() -> dg.AssetsDefinition:
                 continue
             if found is None:
                 context.log.info(f"{name}: no version is to serve yet")
-            else:
-                served.append(found)
+                continue
+            served.append(found)
+            folder = folder_of(settings.releases, name)
+            for gone in remove_old(lake, folder, settings.releases_kept):
+                context.log.info(f"{name}: the old release {gone} was removed")
         if faults:
             raise ReleaseError("\n".join(faults))
         return dg.MaterializeResult(metadata=_metadata(served))

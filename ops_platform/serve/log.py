@@ -1,4 +1,4 @@
-"""What was served, as JSON lines that are delivered to the source `served`; answers never wait."""
+"""What was served and what came of it, as JSON lines that are deliveries; answers never wait."""
 
 import fcntl
 import json
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
+from typing import Any, Protocol
 
 from ops_platform.errors import OpsError
+from ops_platform.serve.metrics import LINES
 from ops_platform.serve.scorer import Recommended
 
 PART, DELIVERY = ".jsonl.part", ".jsonl"
@@ -24,6 +26,18 @@ BATCH = 256
 DELIVERY_LINES = 20_000
 WAKE_SECONDS = 0.1
 log = logging.getLogger(__name__)
+
+
+class Entry(Protocol):
+    """What is logged at once: all its lines, or none where the disk is full."""
+
+    def __len__(self) -> int:
+        """The number of its lines."""
+        ...
+
+    def rows(self, at: str) -> list[dict[str, Any]]:
+        """Its lines as they are delivered, of an ISO time in UTC."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,46 @@ class Answer:
     release: str
     products: list[Recommended]
 
+    def __len__(self) -> int:
+        """The number of products."""
+        return len(self.products)
+
+    def rows(self, at: str) -> list[dict[str, Any]]:
+        """As the contract `served` wants them."""
+        return [
+            {
+                "answer_id": self.answer_id,
+                "served_at": at,
+                "customer_id": self.customer_id,
+                "known": self.known,
+                "rank": rank,
+                "product_id": one.product_id,
+                "score": one.score,
+                "model": self.model,
+                "model_version": self.model_version,
+                "release": self.release,
+            }
+            for rank, one in enumerate(self.products, start=1)
+        ]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What became of products of answers: (answer_id, product_id, kind) each."""
+
+    seen: list[tuple[str, str, str]]
+
+    def __len__(self) -> int:
+        """The number of events."""
+        return len(self.seen)
+
+    def rows(self, at: str) -> list[dict[str, Any]]:
+        """As the contract `feedback` wants them."""
+        return [
+            {"answer_id": answer, "product_id": product, "kind": kind, "occurred_at": at}
+            for answer, product, kind in self.seen
+        ]
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -48,8 +102,8 @@ class Counts:
     reason: str | None
 
 
-class ServedLog:
-    """Writes answers in the background into a part file that becomes a delivery when it is closed.
+class DeliveryLog:
+    """Writes entries in the background into a part file that becomes a delivery when it is closed.
 
     Parameters
     ----------
@@ -68,27 +122,27 @@ class ServedLog:
     ) -> None:
         """Store where, when and how much."""
         self.folder, self.now, self.seconds, self.lines = folder, now, seconds, lines
-        self._waiting: queue.Queue[tuple[datetime, Answer]] = queue.Queue(WAITING_MAX)
+        self._waiting: queue.Queue[tuple[datetime, Entry]] = queue.Queue(WAITING_MAX)
         self._part: _Part | None = None
         self._written = self._lost = 0
         self._reason: str | None = None
         self._counting = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="served", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=folder.name, daemon=True)
 
     def start(self) -> None:
         """Deliver what dead processes have left, and begin to write."""
         deliver_left(self.folder)
         self._thread.start()
 
-    def record(self, answer: Answer) -> None:
-        """Have the answer written soon; never waits, and counts as lost what can't be kept."""
+    def record(self, entry: Entry) -> None:
+        """Have the entry written soon; never waits, and counts as lost what can't be kept."""
         try:
-            self._waiting.put_nowait((self.now(), answer))
+            self._waiting.put_nowait((self.now(), entry))
         except queue.Full:
-            self._lose(len(answer.products), "answers come faster than they can be written")
+            self._lose(len(entry), "entries come faster than they can be written")
         except OpsError as error:
-            self._lose(len(answer.products), str(error))
+            self._lose(len(entry), str(error))
 
     def close(self) -> None:
         """Write what waits and deliver it."""
@@ -104,12 +158,12 @@ class ServedLog:
         while not (self._stopping.is_set() and self._waiting.empty()):
             batch = self._next()
             if batch:
-                self._write([line for at, answer in batch for line in _lines(at, answer)])
+                self._write([line for at, entry in batch for line in _lines(at, entry)])
             if self._part is not None and self._part.is_due(self.seconds, self.lines):
                 self._deliver()
         self._deliver()
 
-    def _next(self) -> list[tuple[datetime, Answer]]:
+    def _next(self) -> list[tuple[datetime, Entry]]:
         batch = []
         with suppress(queue.Empty):
             batch.append(self._waiting.get(timeout=WAKE_SECONDS))
@@ -131,6 +185,7 @@ class ServedLog:
             return
         with self._counting:
             self._written += len(lines)
+        LINES.labels(self.folder.name, "written").inc(len(lines))
 
     def _deliver(self) -> None:
         part, self._part = self._part, None
@@ -145,8 +200,9 @@ class ServedLog:
         with self._counting:
             is_new = reason != self._reason
             self._lost, self._reason = self._lost + lines, reason
+        LINES.labels(self.folder.name, "lost").inc(lines)
         if is_new:
-            log.error("lines of the log of what was served are lost: %s", reason)
+            log.error("lines of the log %s are lost: %s", self.folder.name, reason)
 
 
 class _Part:
@@ -231,22 +287,6 @@ def _delivery(part: Path) -> Path:
     return part.with_name(part.name.removesuffix(PART) + DELIVERY)
 
 
-def _lines(served_at: datetime, answer: Answer) -> list[bytes]:
-    return [
-        json.dumps(
-            {
-                "answer_id": answer.answer_id,
-                "served_at": f"{served_at.isoformat(timespec='microseconds')}Z",
-                "customer_id": answer.customer_id,
-                "known": answer.known,
-                "rank": rank,
-                "product_id": one.product_id,
-                "score": one.score,
-                "model": answer.model,
-                "model_version": answer.model_version,
-                "release": answer.release,
-            }
-        ).encode()
-        + b"\n"
-        for rank, one in enumerate(answer.products, start=1)
-    ]
+def _lines(at: datetime, entry: Entry) -> list[bytes]:
+    rows = entry.rows(f"{at.isoformat(timespec='microseconds')}Z")
+    return [json.dumps(row).encode() + b"\n" for row in rows]

@@ -18,7 +18,7 @@ from ops_platform.models.estimators import Recommends, recommends
 from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry, Version
 from ops_platform.serve import history, release
-from ops_platform.serve.scorer import Scorer
+from ops_platform.serve.scorer import Question, Scorer
 
 # So many customers, evenly spread, are asked before a release serves.
 ASKED = 50
@@ -207,24 +207,35 @@ def _arrays(version: Version, model: Recommends) -> dict[str, np.ndarray]:
     return state
 
 
-def _catalog(lake: Lake, snapshot: int, products: np.ndarray) -> dict[str, str]:
+def _catalog(lake: Lake, snapshot: int, products: np.ndarray) -> dict[str, release.Product]:
+    """What is told of each product; where a catalog is delivered, it says what is offered."""
     with connect(lake, snapshot=snapshot) as connection:
-        named = dict(
-            connection.execute("SELECT product_id, description FROM marts.dim_products").fetchall()
-        )
-    return {product: named.get(product) or "" for product in products.tolist()}
+        rows = connection.execute(
+            "SELECT product_id, coalesce(description, title, ''), category, title IS NOT NULL "
+            "FROM marts.dim_products"
+        ).fetchall()
+    is_delivered = any(listed for *_, listed in rows)
+    named = {
+        product: release.Product(description, category, listed or not is_delivered)
+        for product, description, category, listed in rows
+    }
+    missing = release.Product("", None, offered=False)
+    return {product: named.get(product, missing) for product in products.tolist()}
 
 
 def _require_same_answers(scorer: Scorer, model: Recommends, version: Version) -> None:
     """Arrays of the right names may be of a model that scores in another way."""
     everyone = model.customers_
     chosen = np.linspace(0, len(everyone) - 1, min(ASKED, len(everyone))).astype(int)
-    expected = model.recommend(everyone[chosen], K)
+    # The model knows nothing of the catalog: what is not offered is left out of its lists.
+    expected = model.recommend(everyone[chosen], K + len(scorer.not_offered))
     for row, customer in enumerate(everyone[chosen].tolist()):
-        found = scorer.recommend(customer, K)
-        off = np.abs(np.array([one.score for one in found]) - expected.scores[row])
-        same = [one.product_id for one in found] == expected.product_id[row].tolist()
-        if not same or off.max() > TOLERANCE:
+        found = scorer.recommend(Question(customer, K))
+        listed = zip(expected.product_id[row].tolist(), expected.scores[row].tolist(), strict=True)
+        offered = [(one, score) for one, score in listed if one not in scorer.not_offered][:K]
+        same = [one.product_id for one in found] == [product for product, _ in offered]
+        off = [abs(one.score - score) for one, (_, score) in zip(found, offered, strict=False)]
+        if not same or max(off, default=0.0) > TOLERANCE:
             raise ReleaseError(
                 f"version {version.version} of {version.name!r} can't be served: for customer "
                 f"{customer} its release answers otherwise than the model; the service scores as "

@@ -21,6 +21,8 @@ from ops_platform.models import state
 from ops_platform.models.scoring import OF_CUSTOMERS, OF_PRODUCTS
 
 MODEL, ONLINE, CATALOG, MANIFEST = "model.npz", "online.npz", "catalog.json", "manifest.json"
+# No view has a hyphen in its name.
+PROBABILITIES = f"purchase-probability{online_store.SUFFIX}"
 POINTER = "current"
 ARRAYS = {MODEL: OF_PRODUCTS, ONLINE: OF_CUSTOMERS}
 _ID = re.compile(r"v([1-9][0-9]*)-[0-9a-f]{12}")
@@ -33,7 +35,8 @@ class Origin:
     """Which version a release serves, and from what it was made.
 
     `customer_key` is the fingerprint of the key by which its customers' ids are hashed, None where
-    they are plain.
+    they are plain. `purchase_probability` is the version of the model of that name whose
+    probabilities are in it, None where it has none.
     """
 
     model: str
@@ -43,6 +46,7 @@ class Origin:
     training_set: str
     state_digest: str
     customer_key: str | None = field(default=None, kw_only=True)
+    purchase_probability: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,25 @@ class Manifest(Origin):
 
 
 @dataclass(frozen=True)
+class Product:
+    """What the catalog says of a product; one that is not `offered` is never recommended."""
+
+    description: str
+    category: str | None
+    offered: bool
+
+
+@dataclass(frozen=True)
 class Release:
-    """A release in memory: its manifest, its arrays by name, and its products' descriptions."""
+    """A release in memory: its manifest, arrays by name, products and purchase probabilities.
+
+    `probabilities` has the feature `probability` of each customer; None where there are none.
+    """
 
     manifest: Manifest
     arrays: Mapping[str, np.ndarray]
-    catalog: Mapping[str, str]
+    catalog: Mapping[str, Product]
+    probabilities: online_store.OnlineStore | None = None
 
 
 def folder_of(releases: Path, model: str) -> Path:
@@ -109,9 +126,10 @@ def write(
     folder: Path,
     origin: Origin,
     arrays: Mapping[str, np.ndarray],
-    catalog: Mapping[str, str],
+    catalog: Mapping[str, Product],
     now: datetime,
     features: Mapping[str, online_store.Rows],
+    probabilities: online_store.Rows | None = None,
 ) -> str:
     """Write a release among those of its model and return its name, the same for the same content.
 
@@ -123,7 +141,10 @@ def write(
     try:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
-        release = _make(making, origin, arrays, catalog, now, features)
+        stores = {f"{view}{online_store.SUFFIX}": rows for view, rows in features.items()}
+        if probabilities is not None:
+            stores[PROBABILITIES] = probabilities
+        release = _make(making, origin, arrays, catalog, now, stores)
         _put_in_place(making, folder / release)
     except OSError as error:
         raise ReleaseError(
@@ -139,16 +160,17 @@ def _make(
     making: Path,
     origin: Origin,
     arrays: Mapping[str, np.ndarray],
-    catalog: Mapping[str, str],
+    catalog: Mapping[str, Product],
     now: datetime,
-    features: Mapping[str, online_store.Rows],
+    stores: Mapping[str, online_store.Rows],
 ) -> str:
     for name, held in ARRAYS.items():
         state.save({array: arrays[array] for array in held}, making / name)
-    _write_json(making / CATALOG, dict(sorted(catalog.items())))
-    for view, rows in features.items():
-        online_store.write(making / f"{view}{online_store.SUFFIX}", rows)
-    names = (*ARRAYS, CATALOG, *(f"{view}{online_store.SUFFIX}" for view in features))
+    products = {product: asdict(entry) for product, entry in sorted(catalog.items())}
+    _write_json(making / CATALOG, products)
+    for name, rows in stores.items():
+        online_store.write(making / name, rows)
+    names = (*ARRAYS, CATALOG, *stores)
     files = {name: _sha256_of(making / name) for name in names}
     served = {**asdict(origin), "files": files}
     release = _name(served)
@@ -189,7 +211,7 @@ def load(place: Path) -> Release:
     ReleaseError : the folder or a file is missing, changed or damaged.
     """
     try:
-        manifest = _read_manifest(place)
+        manifest = _manifest(place)
         contents = {
             name: _verified(place / name, sha)
             for name, sha in manifest.files.items()
@@ -203,15 +225,34 @@ def load(place: Path) -> Release:
         for name, held in ARRAYS.items():
             with np.load(io.BytesIO(contents[name]), allow_pickle=False) as archive:
                 arrays.update({array: archive[array] for array in held})
-        return Release(manifest, arrays, json.loads(contents[CATALOG]))
+        catalog = {name: Product(**entry) for name, entry in json.loads(contents[CATALOG]).items()}
+        probabilities = None
+        if PROBABILITIES in manifest.files:
+            probabilities = online_store.OnlineStore(place / PROBABILITIES)
+        return Release(manifest, arrays, catalog, probabilities)
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise ReleaseError(
-            f"the release {place} can't be loaded ({type(error).__name__}: {error}): "
-            "materialize serve/release, which writes it again"
-        ) from error
+        raise _cant_be_loaded(place, error) from error
 
 
-def _read_manifest(place: Path) -> Manifest:
+def read_manifest(place: Path) -> Manifest:
+    """What a release says of itself, verified by the folder's name; its files are not.
+
+    Raises ReleaseError where it is missing, changed or damaged.
+    """
+    try:
+        return _manifest(place)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _cant_be_loaded(place, error) from error
+
+
+def _cant_be_loaded(place: Path, error: Exception) -> ReleaseError:
+    return ReleaseError(
+        f"the release {place} can't be loaded ({type(error).__name__}: {error}): "
+        "materialize serve/release, which writes it again"
+    )
+
+
+def _manifest(place: Path) -> Manifest:
     read = json.loads((place / MANIFEST).read_bytes())
     served = {name: value for name, value in read.items() if name not in _BESIDE}
     if not place.name == read["release"] == _name(served):

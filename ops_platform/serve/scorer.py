@@ -1,4 +1,4 @@
-"""Scores from a release, with numpy alone: the lists of the model itself, and why each product."""
+"""Answers from a release, with numpy alone: the lists of the model itself, and why each product."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,33 @@ import numpy as np
 
 from ops_platform.models.ranking import top_k
 from ops_platform.models.scoring import Contributions, Scoring
-from ops_platform.serve.release import Release
+from ops_platform.serve.release import Product, Release
 
 REPEATED, NEW, POPULAR = "bought regularly", "new", "popular now"
 # Days since the first purchase by anyone for which a product is told to be new.
 NEW_DAYS = 30
+_UNNAMED = Product("", None, offered=False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is asked for, how many products, and which may not be among them.
+
+    Parameters
+    ----------
+    customer_id : as the release knows it.
+    k : at least 1.
+    exclude_bought : leave out what the customer ever bought.
+    category : only products of it.
+    session : products that the customer looks at now: what goes with them is lifted, they are not
+        recommended, and those that the release does not know are passed over.
+    """
+
+    customer_id: str
+    k: int
+    exclude_bought: bool = False
+    category: str | None = None
+    session: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,50 +51,91 @@ class Scorer:
     Parameters
     ----------
     release : in memory, verified.
+
+    Attributes
+    ----------
+    manifest : of the release.
+    not_offered : products that the model knows and the catalog does not offer.
     """
 
     def __init__(self, release: Release) -> None:
-        """Number the customers of the release."""
+        """Number the customers and products of the release."""
         arrays = release.arrays
         self.manifest = release.manifest
-        self._catalog = release.catalog
+        self._catalog, self._probabilities = release.catalog, release.probabilities
         self._scoring = Scoring(arrays)
         self._products: list[str] = arrays["products"].tolist()
+        entries = [release.catalog.get(product, _UNNAMED) for product in self._products]
+        self._offered = np.array([entry.offered for entry in entries], dtype=bool)
+        self._category = np.array([entry.category or "" for entry in entries], dtype=str)
+        self.not_offered = frozenset(
+            product
+            for product, entry in zip(self._products, entries, strict=True)
+            if not entry.offered
+        )
         self._is_new = arrays["product_age"] < NEW_DAYS
         # Where all began lately nothing is newer than the rest.
         self._is_new &= arrays["product_age"].max(initial=0) >= 2 * NEW_DAYS
         # By Python's own text: numpy drops NUL characters at the end of one.
         self._positions = {name: n for n, name in enumerate(arrays["customers"].tolist())}
+        self._numbers = {name: n for n, name in enumerate(self._products)}
 
     def knows(self, customer_id: str) -> bool:
         """Whether the customer is in the training set of the release."""
         return customer_id in self._positions
 
-    def recommend(self, customer_id: str, k: int) -> list[Recommended]:
+    def sample(self, count: int) -> list[str]:
+        """Customers that the release knows, so many where there are, evenly spread."""
+        everyone = list(self._positions)
+        return everyone[:: max(1, len(everyone) // count)][:count]
+
+    def probability(self, customer_id: str) -> float | None:
+        """How likely the customer buys soon; None where the release does not say it."""
+        features = self._probabilities and self._probabilities.get(customer_id)
+        found = features and features["probability"]
+        return found if isinstance(found, float) else None
+
+    def recommend(self, question: Question) -> list[Recommended]:
         """The k best products, best first, a tie to the first; fewer where there are not so many.
 
         Raises
         ------
         ValueError : k < 1.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        position = np.array([self._positions.get(customer_id, -1)])
-        found = self._scoring.contributions(position)
-        scores = self._scoring.score(position, found)
-        best, values = top_k(scores, min(k, len(self._products)))
-        reasons = self._reasons(best[0], found, int(position[0]))
+        if question.k < 1:
+            raise ValueError(f"k must be at least 1, got {question.k}")
+        position = self._positions.get(question.customer_id, -1)
+        session = self._session(question)
+        found = self._scoring.contributions(np.array([position]))
+        if len(session):
+            found = found + self._scoring.of_session(position, session)
+        scores = self._scoring.score(np.array([position]), found, question.exclude_bought)
+        scores[0, ~self._allowed(question)] = -np.inf
+        scores[0, session] = -np.inf
+        best, values = top_k(scores, min(question.k, len(self._products)))
+        best, values = best[0][np.isfinite(values[0])], values[0][np.isfinite(values[0])]
+        reasons = self._reasons(best, found, position)
         return [
-            Recommended(
-                product_id=self._products[product],
-                description=self._catalog.get(self._products[product], ""),
-                score=score,
-                reason=reason,
-            )
-            for product, score, reason in zip(
-                best[0].tolist(), values[0].tolist(), reasons, strict=True
+            Recommended(name, self._described(name), score, reason)
+            for name, score, reason in zip(
+                (self._products[product] for product in best.tolist()),
+                values.tolist(),
+                reasons,
+                strict=True,
             )
         ]
+
+    def _session(self, question: Question) -> np.ndarray:
+        known = {self._numbers[one] for one in question.session if one in self._numbers}
+        return np.array(sorted(known), dtype=np.int64)
+
+    def _allowed(self, question: Question) -> np.ndarray:
+        if question.category is None:
+            return self._offered
+        return np.asarray(self._offered & (self._category == question.category))
+
+    def _described(self, product_id: str) -> str:
+        return self._catalog.get(product_id, _UNNAMED).description
 
     def _reasons(self, best: np.ndarray, found: Contributions, position: int) -> list[str]:
         """For each of these products: a habit, or what adds most to its affinity, or its demand."""
@@ -93,5 +156,5 @@ class Scorer:
     def _reason(self, product: int, strongest: int | None) -> str:
         if strongest is not None:
             name = self._products[strongest]
-            return f"goes with {self._catalog.get(name) or name}"
+            return f"goes with {self._described(name) or name}"
         return NEW if self._is_new[product] else POPULAR

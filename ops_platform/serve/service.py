@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from ops_platform.errors import HashKeyError, ReleaseError
 from ops_platform.ingest.personal import SETTING, fingerprint, hashed, require
 from ops_platform.serve import release
+from ops_platform.serve.rehearsal import rehearse
 from ops_platform.serve.scorer import Scorer
 
 POLL_SECONDS = 0.5
@@ -91,8 +92,9 @@ class Service:
         self._again = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, RETRY_SECONDS_MAX)
         try:
+            self._require_key(release.read_manifest(self.folder / pointed))
             scorer = Scorer(release.load(self.folder / pointed))
-            self._require_key(scorer)
+            rehearse(scorer)
         except (ReleaseError, HashKeyError) as error:
             self._refuse(pointed, str(error))
             return
@@ -105,7 +107,7 @@ class Service:
         with suppress(ReleaseError):
             pointed = release.pointed(self.folder)
             if pointed is not None:
-                self._require_key(Scorer(release.load(self.folder / pointed)))
+                self._require_key(release.read_manifest(self.folder / pointed))
 
     def as_stored(self, scorer: Scorer, customer_id: str) -> str:
         """The customer's id as the release knows it and as it is logged: hashed, where that is."""
@@ -113,8 +115,8 @@ class Service:
             return customer_id
         return hashed(require(self.key, "the release knows customers by hashes"), customer_id)
 
-    def _require_key(self, scorer: Scorer) -> None:
-        expected, name = scorer.manifest.customer_key, scorer.manifest.release
+    def _require_key(self, manifest: release.Manifest) -> None:
+        expected, name = manifest.customer_key, manifest.release
         if expected is None:
             return
         key = require(self.key, f"the release {name} knows customers by hashes of their ids")

@@ -106,7 +106,9 @@ def test_the_champion_is_what_serves(platform):
     assert served.manifest.training_set == champion.tags["training_set"]
     assert champion.tags["promoted"] == "true"
     # Descriptions are of the version's own published snapshot.
-    assert all(served.catalog[product] for product in served.arrays["products"].tolist())
+    assert all(
+        served.catalog[product].description for product in served.arrays["products"].tolist()
+    )
 
 
 def test_the_release_holds_the_features_of_everyone(platform):

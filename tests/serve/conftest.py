@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ops_platform.lake import catalog
 from ops_platform.lake.location import Lake
 from ops_platform.lake.write import write
 from ops_platform.models.registry import Registry
 from ops_platform.models.zoo.recommender import Recommender
+from ops_platform.serve import keys
 from ops_platform.serve.promotion import Served, put_in_service
 from ops_platform.serve.release import folder_of
 from ops_platform.settings import PROJECT, Settings
@@ -31,6 +34,7 @@ from tests.models.conftest import AS_OF, shop
 
 NAME = "recommender"
 NOW = datetime(2024, 4, 1, 12)
+JSON = ("application/json", "application/problem+json")
 
 
 def until(holds: Callable[[], Any], seconds: float = 20) -> Any:
@@ -95,6 +99,7 @@ class Home:
     @contextmanager
     def service(self, **environment: str) -> Iterator["Service"]:
         """The service in a process of its own; stopped politely at the end, if it still is."""
+        key = self.key()
         process = subprocess.Popen(
             [sys.executable, "-m", "ops_platform.serve", "--port", "0"],
             cwd=PROJECT,
@@ -107,11 +112,15 @@ class Home:
             assert process.stdout is not None
             said = process.stdout.readline()
             assert said.startswith(f"{NAME}: http://127.0.0.1:"), self.log()
-            yield Service(said.split()[1], process)
+            yield Service(said.split()[1], process, key)
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=20) is not None
             process.stdout.close()
+
+    def key(self, *scopes: str) -> str:
+        """A new key, which may all where no scope is named."""
+        return keys.create(self.settings.keys, "a test", scopes or keys.SCOPES, NOW)
 
     def log(self) -> str:
         return (self.path / "service.log").read_text()
@@ -133,13 +142,37 @@ class Service:
 
     url: str
     process: subprocess.Popen
+    key: str
+
+    def ask(self, path: str, data: Any = None, **headers: str) -> tuple[int, Any, Message]:
+        """The status, the body, and the headers; a body to send is anything that JSON can hold."""
+        body = data if isinstance(data, bytes | None) else json.dumps(data).encode()
+        asked = urllib.request.Request(f"{self.url}{path}", body)
+        given = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        for name, value in {**given, **headers}.items():
+            if value:
+                asked.add_header(name, value)
+        try:
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                content = answer.read()
+                if answer.headers.get_content_type() == "application/json":
+                    content = json.loads(content)
+                return answer.status, content, answer.headers
+        except urllib.error.HTTPError as error:
+            assert error.headers.get_content_type() in JSON, error.headers
+            return error.code, json.load(error), error.headers
 
     def get(self, path: str) -> tuple[int, Any]:
-        try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=20) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+        return self.ask(path)[:2]
+
+    def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Each sample by its name and its labels."""
+        text = self.ask("/metrics")[1].decode()
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
 
     def recommend(self, customer: str, k: int = 10) -> dict:
         quoted = urllib.parse.quote(customer, safe="")
@@ -162,7 +195,8 @@ def bare_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     write(
         home.lake,
         lambda connection: connection.execute(
-            "CREATE TABLE marts.dim_products AS SELECT * FROM "
+            "CREATE TABLE marts.dim_products AS "
+            "SELECT *, NULL::VARCHAR AS title, NULL::VARCHAR AS category FROM "
             f"(VALUES {named}, ('{products[0]}', NULL)) AS t(product_id, description)"
         ),
     )

@@ -1,6 +1,5 @@
 """The real service over HTTP: what it answers, what it takes up and what it goes on with."""
 
-import json
 import os
 import shutil
 import signal
@@ -184,7 +183,8 @@ def test_it_starts_with_a_damaged_release_and_says_so(home):
     with home.service() as service:
         status, problem = service.get("/v1/recommendations/c001")
         assert status == 503
-        assert "which writes it again" in problem["detail"]
+        assert "catalog.json" not in problem["detail"]
+        assert "which writes it again" in service.ready()["refused"]["reason"]
         home.release()
         until(lambda: service.ready()["ready"])
 
@@ -235,8 +235,11 @@ def test_ops_serve_becomes_the_service_and_mends_the_alias(home):
 def test_the_api_is_described(home):
     with home.service() as service:
         described = service.get("/openapi.json")[1]
-    assert list(described["paths"]) == ["/v1/recommendations/{customer_id}", "/healthz", "/readyz"]
-    assert json.dumps(described).count('"maximum": 100') == 1
+    assert set(described["paths"]) == {
+        "/v1/recommendations/{customer_id}", "/v1/recommendations", "/v1/feedback",
+        "/v1/customers/{customer_id}/purchase-probability", "/v1/releases", "/metrics",
+        "/healthz", "/readyz",
+    }  # fmt: skip
 
 
 def test_customers_whose_ids_are_personal_are_asked_for_in_plain_and_logged_as_hashes(home):

@@ -13,7 +13,7 @@ from ops_platform.ingest.take_in import take_in
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.serve import log
-from ops_platform.serve.log import Answer, ServedLog, deliver_left
+from ops_platform.serve.log import Answer, DeliveryLog, deliver_left
 from ops_platform.serve.scorer import Recommended
 from ops_platform.settings import PROJECT
 from tests.serve.conftest import until
@@ -30,7 +30,7 @@ def answer(number: int = 0, products: int = 3) -> Answer:
 @pytest.fixture
 def served(tmp_path):
     folder = tmp_path / "served"
-    made = ServedLog(folder, lambda: NOW, seconds=3600)
+    made = DeliveryLog(folder, lambda: NOW, seconds=3600)
     yield made
     if made._thread.is_alive():
         made.close()
@@ -86,7 +86,7 @@ def test_a_part_becomes_a_delivery_after_its_time(home):
 
 
 def test_a_part_becomes_a_delivery_when_it_is_long(tmp_path):
-    served = ServedLog(tmp_path, lambda: NOW, seconds=3600, lines=5)
+    served = DeliveryLog(tmp_path, lambda: NOW, seconds=3600, lines=5)
     served.start()
     served.record(answer(1))
     until(lambda: served.counts().written == 3)
@@ -104,7 +104,7 @@ def test_what_a_killed_service_left_is_delivered_by_the_next(home):
     with home.service() as service:
         for number in range(5):
             service.recommend(f"c00{number}", 10)
-        until(lambda: service.ready()["log"]["written"] == 50)
+        until(lambda: service.ready()["logs"]["served"]["written"] == 50)
         service.process.kill()
         service.process.wait()
     assert home.deliveries() == []
@@ -141,10 +141,10 @@ def test_the_part_of_a_living_service_is_left_alone(home):
     home.release()
     with home.service() as service:
         service.recommend("c001", 4)
-        until(lambda: service.ready()["log"]["written"] == 4)
+        until(lambda: service.ready()["logs"]["served"]["written"] == 4)
         with home.service() as second:
             second.recommend("c002", 4)
-            until(lambda: second.ready()["log"]["written"] == 4)
+            until(lambda: second.ready()["logs"]["served"]["written"] == 4)
             assert len(list(home.settings.served.glob("*.part"))) == 2
             assert home.deliveries() == []
         assert len(home.served()) == 4
@@ -175,11 +175,13 @@ def test_on_a_full_disk_answers_go_on_and_lost_lines_are_counted(home, small_dis
     home.settings.served.symlink_to(small_disk)
     with home.service() as service:
         asked = 0
-        while not service.ready()["log"]["lost"]:
+        while not service.ready()["logs"]["served"]["lost"]:
             asked += len(service.recommend(f"c{asked % 60:03}", 25)["recommendations"])
         for number in range(10):
             asked += len(service.recommend(f"c{number:03}", 25)["recommendations"])
-        counts = until(lambda: (c := service.ready()["log"])["written"] + c["lost"] == asked and c)
+        counts = until(
+            lambda: (c := service.ready()["logs"]["served"])["written"] + c["lost"] == asked and c
+        )
         assert "No space left on device" in counts["reason"]
         # Room is made, and the log goes on after the last whole line.
         for path in small_disk.glob("*.part"):
@@ -187,7 +189,10 @@ def test_on_a_full_disk_answers_go_on_and_lost_lines_are_counted(home, small_dis
         subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
         service.recommend("c001", 25)
         written = until(
-            lambda: (c := service.ready()["log"])["written"] > counts["written"] and c["written"]
+            lambda: (
+                (c := service.ready()["logs"]["served"])["written"] > counts["written"]
+                and c["written"]
+            )
         )
     assert before <= 64 * 1024
     found = home.served()
@@ -234,7 +239,7 @@ class _Cut:
 
 def test_a_folder_that_can_not_be_made_loses_lines_and_not_answers(tmp_path):
     (tmp_path / "served").write_text("a file")
-    served = ServedLog(tmp_path / "served", lambda: NOW, seconds=3600)
+    served = DeliveryLog(tmp_path / "served", lambda: NOW, seconds=3600)
     served.start()
     served.record(answer())
     until(lambda: served.counts().lost == 3)
@@ -246,7 +251,7 @@ def test_a_clock_that_can_not_be_read_loses_lines_and_not_answers(tmp_path):
     def now():
         raise OpsError("no clock")
 
-    served = ServedLog(tmp_path, now, seconds=3600)
+    served = DeliveryLog(tmp_path, now, seconds=3600)
     served.start()
     served.record(answer())
     served.close()
@@ -255,7 +260,7 @@ def test_a_clock_that_can_not_be_read_loses_lines_and_not_answers(tmp_path):
 
 def test_more_answers_than_can_wait_are_lost_and_nobody_waits(tmp_path, monkeypatch):
     monkeypatch.setattr(log, "WAITING_MAX", 2)
-    served = ServedLog(tmp_path, lambda: NOW, seconds=3600)
+    served = DeliveryLog(tmp_path, lambda: NOW, seconds=3600)
     for number in range(5):
         served.record(answer(number))
     assert served.counts().lost == 9

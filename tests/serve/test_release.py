@@ -55,7 +55,7 @@ def test_another_state_or_catalog_or_version_gives_another_release(home, made):
     assert name() == made.name
     others = {
         name(popularity=whole.arrays["popularity"] * 2),
-        name(catalog={**whole.catalog, "p001": "A NEW NAME"}),
+        name(catalog={**whole.catalog, "p001": release.Product("A NEW NAME", None, True)}),
         name(origin=release.Origin(**{**vars(origin), "version": 2})),
         made.name,
     }

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.serve.release import load
-from ops_platform.serve.scorer import POPULAR, REPEATED, Scorer
+from ops_platform.serve.scorer import POPULAR, REPEATED, Question, Scorer
 from tests.serve.conftest import fitted
 
 
@@ -26,7 +26,7 @@ def test_every_list_is_the_models_own_to_the_last_digit(scorer, model, k):
     customers = [*model.customers_.tolist(), "nobody", ""]
     expected = model.recommend(customers, k)
     for row, customer in enumerate(customers):
-        found = scorer.recommend(customer, k)
+        found = scorer.recommend(Question(customer, k))
         assert [one.product_id for one in found] == expected.product_id[row].tolist()
         np.testing.assert_allclose(
             [one.score for one in found], expected.scores[row], rtol=0, atol=1e-9
@@ -40,7 +40,7 @@ def test_a_tie_goes_to_the_first_product(home, model):
         model.get_params(), {**state, "popularity": np.full_like(state["popularity"], 0.04)}
     )
     home.register(even)
-    found = Scorer(load(home.folder / home.release().release)).recommend("nobody", 5)
+    found = Scorer(load(home.folder / home.release().release)).recommend(Question("nobody", 5))
     assert [one.product_id for one in found] == even.products_[:5].tolist()
 
 
@@ -54,7 +54,7 @@ def test_reasons_name_what_adds_most(scorer, model):
     ).toarray()
     reasons = set()
     for row, customer in enumerate(model.customers_.tolist()):
-        for one in scorer.recommend(customer, 25):
+        for one in scorer.recommend(Question(customer, 25)):
             column = model.products_.tolist().index(one.product_id)
             adds = history[row] * links[:, column]
             strongest = int(np.argmax(adds))
@@ -74,7 +74,7 @@ def test_reasons_name_what_adds_most(scorer, model):
 
 
 def test_an_unknown_customer_is_told_what_is_popular(scorer, model):
-    found = scorer.recommend("nobody", 3)
+    found = scorer.recommend(Question("nobody", 3))
     assert [one.reason for one in found] == [POPULAR] * 3
     best = np.argsort(-model.state()["popularity"], kind="stable")[:3]
     assert [one.product_id for one in found] == model.products_[best].tolist()
@@ -87,4 +87,4 @@ def test_an_id_with_a_nul_at_its_end_is_another_customer(scorer, model):
 
 def test_a_list_of_nothing_is_refused(scorer):
     with pytest.raises(ValueError, match="k must be at least 1"):
-        scorer.recommend("nobody", 0)
+        scorer.recommend(Question("nobody", 0))

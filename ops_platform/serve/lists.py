@@ -1,0 +1,141 @@
+"""The routes that answer for customers: lists, one or many, and purchase probabilities."""
+
+import uuid
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+
+from ops_platform.serve.access import needs
+from ops_platform.serve.log import Answer, DeliveryLog
+from ops_platform.serve.messages import (
+    K_MAX,
+    Asked,
+    Batch,
+    Batched,
+    CustomerId,
+    Id,
+    PurchaseProbability,
+    Recommendations,
+    RecommendedProduct,
+)
+from ops_platform.serve.metrics import ANSWERS
+from ops_platform.serve.problems import documented
+from ops_platform.serve.scorer import Question, Scorer
+from ops_platform.serve.service import Service
+
+UNKNOWN = "This customer is not known: here is what is popular."
+
+
+class Lists:
+    """Answers by the release that serves, and logs what it answers.
+
+    Parameters
+    ----------
+    service : says which release that is.
+    log : of what was served.
+    """
+
+    def __init__(self, service: Service, log: DeliveryLog) -> None:
+        """Store them."""
+        self._service, self._log = service, log
+
+    def scorer(self, request: Request) -> Scorer:
+        """The scorer of the release that serves, which a request takes once; raises 503."""
+        scorer = self._service.scorer
+        if scorer is None:
+            raise HTTPException(503)
+        request.state.version = scorer.manifest.version
+        return scorer
+
+    def answer(self, scorer: Scorer, asked: Asked) -> Recommendations:
+        """The answer to one question, which is logged."""
+        customer, manifest = self._service.as_stored(scorer, asked.customer_id), scorer.manifest
+        question = Question(
+            customer, asked.k, asked.exclude_bought, asked.category, tuple(asked.session)
+        )
+        found, known, request_id = scorer.recommend(question), scorer.knows(customer), new_id()
+        self._log.record(
+            Answer(
+                request_id, customer, known,
+                manifest.model, manifest.version, manifest.release, found,
+            )
+        )  # fmt: skip
+        ANSWERS.labels(str(known).lower(), str(manifest.version)).inc()
+        return Recommendations.model_construct(
+            request_id=request_id,
+            customer_id=asked.customer_id,
+            known=known,
+            message=None if known else UNKNOWN,
+            model=manifest.model,
+            version=manifest.version,
+            release=manifest.release,
+            as_of=manifest.as_of,
+            recommendations=[RecommendedProduct.model_construct(**asdict(one)) for one in found],
+        )
+
+    def probability(self, scorer: Scorer, customer_id: str) -> PurchaseProbability:
+        """How likely a customer buys; raises 404 where the release does not say it."""
+        manifest = scorer.manifest
+        if manifest.purchase_probability is None:
+            raise HTTPException(404, f"The release {manifest.release} has no probabilities.")
+        found = scorer.probability(self._service.as_stored(scorer, customer_id))
+        if found is None:
+            raise HTTPException(404, "The release has no probability of this customer.")
+        return PurchaseProbability(
+            request_id=new_id(),
+            customer_id=customer_id,
+            probability=found,
+            version=manifest.purchase_probability,
+            release=manifest.release,
+            as_of=manifest.as_of,
+        )
+
+
+def new_id() -> str:
+    """The id of an answer: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def routes(lists: Lists) -> APIRouter:
+    """The routes of customers."""
+    router = APIRouter(
+        prefix="/v1",
+        dependencies=[needs("recommend")],
+        responses=documented(401, 403, 408, 422, 429, 500, 503),
+    )
+
+    # As a path: an id may hold a slash.
+    @router.get("/recommendations/{customer_id:path}", response_model=Recommendations)
+    async def recommendations(
+        request: Request,
+        customer_id: CustomerId,
+        k: Annotated[int, Query(ge=1, le=K_MAX)] = 10,
+        exclude_bought: bool = False,
+        category: Annotated[Id | None, Query()] = None,
+    ) -> Recommendations:
+        """Products for a customer, best first; for one who is not known what is popular now."""
+        asked = Asked.model_construct(
+            customer_id=customer_id, k=k, exclude_bought=exclude_bought, category=category,
+            session=[],
+        )  # fmt: skip
+        return lists.answer(lists.scorer(request), asked)
+
+    # Not async: a batch is answered beside the others' requests.
+    @router.post("/recommendations", response_model=Batched, responses=documented(400, 413, 415))
+    def batch(request: Request, asked: Batch) -> Batched:
+        """Lists for several customers, each with its filters and what the customer looks at."""
+        scorer = lists.scorer(request)
+        answers = [lists.answer(scorer, one) for one in asked.requests]
+        return Batched.model_construct(answers=answers)
+
+    @router.get(
+        "/customers/{customer_id:path}/purchase-probability",
+        response_model=PurchaseProbability,
+        responses=documented(404),
+    )
+    async def probability(request: Request, customer_id: CustomerId) -> PurchaseProbability:
+        """How likely the customer buys soon, where the release says it."""
+        return lists.probability(lists.scorer(request), customer_id)
+
+    return router
