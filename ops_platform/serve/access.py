@@ -68,3 +68,12 @@ def needs(scope: Scope) -> params.Depends:
 
     dependency: params.Depends = Depends(require)
     return dependency
+
+
+def _require_json(request: Request) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != "application/json":
+        raise HTTPException(415)
+
+
+JSON_ONLY: params.Depends = Depends(_require_json)

@@ -17,8 +17,6 @@ from ops_platform.serve.log import DeliveryLog
 from ops_platform.serve.problems import tell_problems
 from ops_platform.serve.service import Service
 
-BODY_MAX = 1_000_000
-
 
 def make_app(
     service: Service,
@@ -47,7 +45,6 @@ def make_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        max_body_size=BODY_MAX,
     )
     tell_problems(app)
     app.include_router(lists.routes(lists.Lists(service, served)))

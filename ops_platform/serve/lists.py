@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
-from ops_platform.serve.access import needs
+from ops_platform.serve.access import JSON_ONLY, needs
 from ops_platform.serve.log import Answer, DeliveryLog
 from ops_platform.serve.messages import (
     K_MAX,
@@ -122,7 +122,10 @@ def routes(lists: Lists) -> APIRouter:
         return lists.answer(lists.scorer(request), asked)
 
     # Not async: a batch is answered beside the others' requests.
-    @router.post("/recommendations", response_model=Batched, responses=documented(400, 413, 415))
+    @router.post(
+        "/recommendations", response_model=Batched, dependencies=[JSON_ONLY],
+        responses=documented(400, 413, 415),
+    )  # fmt: skip
     def batch(request: Request, asked: Batch) -> Batched:
         """Lists for several customers, each with its filters and what the customer looks at."""
         scorer = lists.scorer(request)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 K_MAX = 100
 BATCH_MAX = 100
@@ -13,7 +13,16 @@ FEEDBACK_MAX = 1000
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
 CustomerId = Annotated[str, Path(min_length=1, max_length=128, pattern=PRINTABLE)]
-Count = Annotated[StrictInt, Field(ge=1, le=K_MAX)]
+
+
+def _number(given: object) -> object:
+    """JSON knows one kind of number, so 5.0 is 5; a text or a truth value is none."""
+    if isinstance(given, str | bool):
+        raise ValueError("must be a number")
+    return given
+
+
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=K_MAX)]
 
 
 class Asked(BaseModel):

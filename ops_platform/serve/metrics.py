@@ -4,7 +4,13 @@ import os
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
@@ -14,6 +20,7 @@ from ops_platform.serve.release import Manifest
 # Where workers count together; set before this module is imported.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REQUESTS = Counter(
     "ops_requests", "Requests by route, status and version.", ["route", "status", "version"]
 )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ops_platform.serve import kept
-from ops_platform.serve.access import needs
+from ops_platform.serve.access import JSON_ONLY, needs
 from ops_platform.serve.log import DeliveryLog, Feedback
 from ops_platform.serve.messages import Accepted, FeedbackGiven, Ready, Releases
 from ops_platform.serve.metrics import exposition
@@ -70,7 +70,7 @@ def feedback(log: DeliveryLog) -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[needs("feedback")])
 
     @router.post(
-        "/feedback", status_code=202, response_model=Accepted,
+        "/feedback", status_code=202, response_model=Accepted, dependencies=[JSON_ONLY],
         responses=documented(400, 408, 413, 415, 422, *GUARDED),
     )  # fmt: skip
     async def take(given: FeedbackGiven) -> Accepted:

@@ -48,11 +48,10 @@ class PatientProtocol(HttpToolsProtocol):
         self._arrived()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
+    def on_message_complete(self) -> None:
         """What comes next is another request."""
-        if not self.pipeline:
-            self._in_headers = True
-        super().on_response_complete()
+        self._in_headers = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
