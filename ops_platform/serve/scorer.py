@@ -113,7 +113,8 @@ class Scorer:
         scores[0, ~self._allowed(question)] = -np.inf
         scores[0, session] = -np.inf
         best, values = top_k(scores, min(question.k, len(self._products)))
-        best, values = best[0][np.isfinite(values[0])], values[0][np.isfinite(values[0])]
+        allowed = ~np.isneginf(values[0])
+        best, values = best[0][allowed], values[0][allowed]
         reasons = self._reasons(best, found, position)
         return [
             Recommended(name, self._described(name), score, reason)

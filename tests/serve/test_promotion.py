@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from ops_platform.errors import LakeError, ReleaseError
+from ops_platform.lake import catalog
+from ops_platform.lake.write import write
 from ops_platform.models.zoo import recommender
-from ops_platform.serve import promotion, release
+from ops_platform.serve import history, promotion, release
+from ops_platform.serve.old_releases import remove_old
 from ops_platform.serve.promotion import Served, reconcile
-from tests.serve.conftest import NAME, fitted
+from tests.serve.conftest import NAME, NOW, fitted
 
 RECOMMEND = recommender.Recommender.recommend
 
@@ -186,3 +189,54 @@ def test_a_version_whose_snapshot_is_gone_is_refused(home):
     with pytest.raises(LakeError, match="at snapshot 999"):
         home.release()
     assert promotion.release.pointed(home.folder) is None
+
+
+def test_where_a_catalog_is_delivered_it_says_what_is_offered(home):
+    write(
+        home.lake,
+        lambda connection: connection.execute(
+            "UPDATE marts.dim_products SET title = 'Title', category = 'Cups' "
+            "WHERE product_id != 'p001'"
+        ),
+    )
+    home.snapshot = catalog.head(home.lake)
+    home.register()
+    told = release.load(home.folder / home.release().release).catalog
+    offered = {product for product, entry in told.items() if entry.offered}
+    assert told.keys() - offered == {"p001"}
+    assert {told[product].category for product in offered} == {"Cups"}
+    # The first product has no description, so its title stands in.
+    assert told["p000"].description == "Title"
+
+
+def test_without_a_catalog_all_that_was_sold_is_offered(home):
+    home.register()
+    told = release.load(home.folder / home.release().release).catalog
+    assert all(entry.offered for entry in told.values())
+
+
+def test_of_old_releases_those_stay_that_served_last(home):
+    made = []
+    for weight in (0.1, 0.2, 0.3, 0.4):
+        home.register(fitted(repeat_weight=weight))
+        made.append(home.release().release)
+    release.point_to(home.folder, made[1])
+    history.note(home.folder, made[1], NOW, "by hand")
+    never = home.folder / "v9-0123456789ab"
+    never.mkdir()
+
+    assert set(remove_old(home.lake, home.folder, 2)) == {made[0], never.name}
+
+    left = {path.name for path in home.folder.iterdir()}
+    assert left == {*made[1:], "current", "history.jsonl"}
+    assert remove_old(home.lake, home.folder, 2) == []
+    assert release.is_whole(home.folder / made[1])
+
+
+def test_nothing_is_removed_where_it_is_not_known_what_serves(home):
+    home.register()
+    made = home.release().release
+    (home.folder / "current").write_text("nonsense")
+    with pytest.raises(ReleaseError, match="no release"):
+        remove_old(home.lake, home.folder, 1)
+    assert (home.folder / made).exists()

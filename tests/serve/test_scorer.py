@@ -85,6 +85,46 @@ def test_an_id_with_a_nul_at_its_end_is_another_customer(scorer, model):
     assert not scorer.knows(f"{model.customers_[0]}\0")
 
 
+def test_a_session_adds_what_a_purchase_today_would(scorer, model):
+    state = model.state()
+    m = len(model.products_)
+    links = (
+        csr_array(
+            (state["links_data"], state["links_indices"], state["links_indptr"]), shape=(m, m)
+        )
+        .toarray()
+        .astype(float)
+    )
+    session = [2, 5]
+    found = scorer.recommend(Question("nobody", m, session=tuple(model.products_[session])))
+    expected = np.maximum(links[session].sum(axis=0), 0) * state["trend"]
+    expected += 1e-6 * state["popularity"]
+    assert {one.product_id for one in found} == set(np.delete(model.products_, session))
+    for one in found:
+        place = model.products_.tolist().index(one.product_id)
+        assert one.score == pytest.approx(expected[place], rel=0, abs=1e-9)
+
+
+def test_a_session_adds_to_a_history_only_what_is_missing_to_a_purchase_today(model, home, scorer):
+    state = model.state()
+    known = str(model.customers_[0])
+    bought = state["history_indices"][: state["history_indptr"][1]]
+    fresh = dict(state)
+    fresh["history_affinity"] = state["history_affinity"].copy()
+    fresh["history_affinity"][: len(bought)] = 1.0
+    home.register(Recommender.from_state(model.get_params(), fresh))
+    today = Scorer(load(home.folder / home.release().release))
+    session = tuple(model.products_[bought])
+    lifted = scorer.recommend(Question(known, 25, session=session))
+    expected = [
+        one for one in today.recommend(Question(known, 100)) if one.product_id not in session
+    ]
+    assert [one.product_id for one in lifted] == [one.product_id for one in expected][:25]
+    assert [one.score for one in lifted] == pytest.approx(
+        [one.score for one in expected][:25], rel=0, abs=1e-9
+    )
+
+
 def test_a_list_of_nothing_is_refused(scorer):
     with pytest.raises(ValueError, match="k must be at least 1"):
         scorer.recommend(Question("nobody", 0))

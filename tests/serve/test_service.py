@@ -2,12 +2,13 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from ops_platform.errors import ReleaseError
 from ops_platform.serve import release, service
 from ops_platform.serve.service import Service
-from tests.serve.conftest import copy_of, until
+from tests.serve.conftest import NOW, copy_of, until
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,30 @@ def test_the_wait_doubles_up_to_a_minute_and_begins_anew_with_another_release(
     release.point_to(serving.folder, "v2-0123456789ab")
     serving.look()
     assert serving._again - moment == 2
+
+
+def test_a_release_that_answers_nonsense_is_refused_though_it_is_whole(served):
+    serving, made = served
+    serving.look()
+    whole = release.load(serving.folder / made)
+    origin = release.Origin(
+        **{name: getattr(whole.manifest, name) for name in release.Origin.__dataclass_fields__}
+    )
+    far = np.full_like(whole.arrays["history_indices"], 9999)
+    infinite = np.full_like(whole.arrays["trend"], np.inf)
+    gone = {
+        name: release.Product(entry.description, None, offered=False)
+        for name, entry in whole.catalog.items()
+    }
+    for arrays, catalog, words in (
+        ({"history_indices": far}, whole.catalog, "IndexError"),
+        ({"trend": infinite}, whole.catalog, "scores"),
+        ({}, gone, "recommends nothing"),
+    ):
+        bad = release.write(serving.folder, origin, {**whole.arrays, **arrays}, catalog, NOW, {})
+        release.point_to(serving.folder, bad)
+        serving.look()
+        assert serving.refused.release == bad
+        assert "fails at a sample request" in serving.refused.reason
+        assert words in serving.refused.reason
+        assert serving.scorer.manifest.release == made
