@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=64, description="Processes of the service.")
     key_rate: float = Field(
-        200, gt=0, description="Requests a second of one API key; what is beyond is answered 429."
+        1000, gt=0, description="Requests a second of one API key; what is beyond is answered 429."
     )
     releases_kept: int = Field(
         5, ge=1, description="Releases of a model that stay, with the one that serves."

@@ -103,7 +103,7 @@ class Home:
         process = subprocess.Popen(
             [sys.executable, "-m", "ops_platform.serve", "--port", "0"],
             cwd=PROJECT,
-            env={**os.environ, "OPS_HOME": str(self.path), **environment},
+            env={**os.environ, "OPS_HOME": str(self.path), "OPS_KEY_RATE": "100000", **environment},
             stdout=subprocess.PIPE,
             stderr=(self.path / "service.log").open("ab"),
             text=True,

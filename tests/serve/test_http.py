@@ -53,7 +53,7 @@ def home(bare_home, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(home):
-    with home.service(OPS_KEY_RATE="100000", OPS_SERVED_SECONDS="0.2") as service:
+    with home.service(OPS_SERVED_SECONDS="0.2") as service:
         yield service
 
 

@@ -23,7 +23,7 @@ def home(bare_home, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(home):
-    with home.service(OPS_WORKERS="2", OPS_KEY_RATE="100000") as service:
+    with home.service(OPS_WORKERS="2") as service:
         yield service
 
 
