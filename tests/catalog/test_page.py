@@ -1,7 +1,6 @@
 """The page is a pure function, needs no network, and works in a browser from a file."""
 
 import re
-import shutil
 
 import pytest
 
@@ -33,22 +32,6 @@ def test_results_freshness_and_classification_are_said(text):
     assert "failed, blocks" in text
     assert "2024-06-01 12:00; promised: one no older than 4 days" in text
     assert '<span class="classified">secret</span>' in text
-
-
-@pytest.fixture
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("no chromium with its driver: install both to run this")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield started
-    started.quit()
 
 
 def test_a_column_is_found_and_followed_by_keyboard_down_to_a_version(text, browser, tmp_path):
