@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.parse
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,6 +278,13 @@ def test_the_page_of_the_api_works_by_a_key_and_loads_nothing_from_elsewhere(ser
     ]
     assert len(asked) > 4
     assert all(url.startswith((service.url, "data:")) for url in asked), asked
+
+
+def test_the_process_that_has_answered_all_that_has_loaded_nothing_heavy(service):
+    loaded = Path(f"/proc/{service.process.pid}/maps").read_text()
+    assert "/numpy/" in loaded
+    for name in ("pandas", "duckdb", "scipy", "sklearn", "pyarrow"):
+        assert f"/{name}" not in loaded
 
 
 @pytest.mark.long

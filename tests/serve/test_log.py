@@ -183,6 +183,8 @@ def test_on_a_full_disk_answers_go_on_and_lost_lines_are_counted(home, small_dis
             lambda: (c := service.ready()["logs"]["served"])["written"] + c["lost"] == asked and c
         )
         assert "No space left on device" in counts["reason"]
+        lost = ("ops_log_lines_total", (("log", "served"), ("outcome", "lost")))
+        assert service.metrics()[lost] == counts["lost"]
         # Room is made, and the log goes on after the last whole line.
         for path in small_disk.glob("*.part"):
             before = path.stat().st_size
