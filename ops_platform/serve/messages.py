@@ -22,7 +22,7 @@ def _number(given: object) -> object:
     return given
 
 
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=K_MAX)]
+Count = Annotated[int, Field(ge=1, le=K_MAX), BeforeValidator(_number)]
 
 
 class Asked(BaseModel):

@@ -287,14 +287,13 @@ def test_the_process_that_has_answered_all_that_has_loaded_nothing_heavy(service
         assert f"/{name}" not in loaded
 
 
-@pytest.mark.long
 def test_the_openapi_document_holds_against_what_is_generated_from_it(service):
     """schemathesis finds nothing."""
     done = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json",
             "--header", f"Authorization: Bearer {service.key}",
-            "--max-examples", "25", "--seed", "0", "--workers", "1", "--no-color",
+            "--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "0", "--workers", "1", "--no-color",
         ],
         capture_output=True, text=True, check=False, cwd=PROJECT,
     )  # fmt: skip
