@@ -148,9 +148,10 @@ def _wait_for_answer(loop: Loop) -> None:
 
 def _show(loop: Loop, customer: str) -> None:
     answer = loop.ask(f"v1/recommendations/{customer}?k=3")
-    if answer is not None:
-        named = [f"{one['description']} ({one['reason']})" for one in answer["recommendations"]]
-        loop.say(f"version {answer['version']} to customer {customer}: {'; '.join(named)}")
+    if answer is None:
+        raise OpsError(f"the service recommends nothing: see {loop.settings.home / 'logs'}")
+    named = [f"{one['description']} ({one['reason']})" for one in answer["recommendations"]]
+    loop.say(f"version {answer['version']} to customer {customer}: {'; '.join(named)}")
 
 
 def summary(settings: Settings) -> list[dict[str, object]]:
