@@ -13,7 +13,8 @@ Now = Callable[[], datetime]
 
 def told(folder: Path) -> Releases:
     """Every release that is kept or has served, by when it first served; the others at the end."""
-    stretches, kept = history.stretches(folder), names(folder)
+    kept = names(folder)
+    stretches = [one for one in history.stretches(folder) if release.is_name(one.release)]
     every = list(dict.fromkeys([*(one.release for one in stretches), *kept]))
     try:
         serving = release.pointed(folder)
@@ -38,7 +39,7 @@ def told(folder: Path) -> Releases:
 
 def names(folder: Path) -> list[str]:
     """The releases that are there, whole or not."""
-    return sorted(place.name for place in folder.glob("v*-*/"))
+    return sorted(place.name for place in folder.glob("v*-*/") if release.is_name(place.name))
 
 
 def _manifest(place: Path) -> release.Manifest | None:

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, TypeAdapter
 
 from ops_platform.errors import KeyFileError
 
@@ -31,13 +33,14 @@ class Key:
     number: int
     id: str
     name: str
-    scopes: tuple[str, ...]
-    salt: str
-    hash: str
+    scopes: tuple[Scope, ...]
+    salt: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     created_at: str
     revoked_at: str | None = None
 
 
+_KEYS = TypeAdapter(list[Key])
 # What a stranger is compared with, so that an unknown id takes as long as a wrong secret.
 _NOBODY = Key(0, "", "", (), "00" * 16, "00" * 32, "", "")
 
@@ -75,15 +78,12 @@ def read(path: Path) -> list[Key]:
     Raises KeyFileError when it can't be read.
     """
     try:
-        return [
-            Key(**{**entry, "scopes": tuple(entry["scopes"])})
-            for entry in json.loads(path.read_bytes())
-        ]
+        return _KEYS.validate_json(path.read_bytes())
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise KeyFileError(
-            f"the API keys in {path} can't be read ({type(error).__name__}: {error}): put a copy "
+            f"the API keys in {path} can't be read ({type(error).__name__}): put a copy "
             "of it back, or delete it and make new keys with `ops keys create`"
         ) from error
 

@@ -111,6 +111,11 @@ def version_of(release: str, folder: Path) -> int:
     return int(found[1])
 
 
+def is_name(name: str) -> bool:
+    """Whether a release may bear this name."""
+    return _ID.fullmatch(name) is not None
+
+
 def point_to(folder: Path, release: str) -> None:
     """Let the pointer name this release, atomically and for good."""
     aside = folder / f".{POINTER}"

@@ -114,6 +114,7 @@ def test_a_purchase_probability_is_of_the_release(service):
 
 
 def test_releases_are_told_with_when_they_served(service, home):
+    (home.folder / "v1-my-copy").mkdir()
     told = service.get("/v1/releases")[1]
     first, second = told["releases"]
     assert first["release"].startswith("v1-") and second["release"].startswith("v1-")

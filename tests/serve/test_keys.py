@@ -49,7 +49,8 @@ def test_keys_that_can_not_be_read_let_the_last_ones_stay_good(path, caplog):
     text = keys.create(path, "shop", ["admin"], NOW)
     assert ring.find(text)
     good = path.read_text()
-    for damaged in ("", "[{}]", '{"a": 1}', "\0", good[:-9]):
+    wrong = good.replace('"salt": "', '"salt": "xyz')
+    for damaged in ("", "[{}]", '{"a": 1}', "\0", good[:-9], wrong):
         path.write_text(damaged)
         assert ring.find(text), damaged
         assert "can't be read" in caplog.text

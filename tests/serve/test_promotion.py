@@ -224,11 +224,12 @@ def test_of_old_releases_those_stay_that_served_last(home):
     history.note(home.folder, made[1], NOW, "by hand")
     never = home.folder / "v9-0123456789ab"
     never.mkdir()
+    (home.folder / "v1-my-copy").mkdir()
 
     assert set(remove_old(home.lake, home.folder, 2)) == {made[0], never.name}
 
     left = {path.name for path in home.folder.iterdir()}
-    assert left == {*made[1:], "current", "history.jsonl"}
+    assert left == {*made[1:], "v1-my-copy", "current", "history.jsonl"}
     assert remove_old(home.lake, home.folder, 2) == []
     assert release.is_whole(home.folder / made[1])
 
