@@ -1,7 +1,6 @@
 """The routes that answer for customers: lists, one or many, and purchase probabilities."""
 
 import uuid
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -71,7 +70,7 @@ class Lists:
             version=manifest.version,
             release=manifest.release,
             as_of=manifest.as_of,
-            recommendations=[RecommendedProduct.model_construct(**asdict(one)) for one in found],
+            recommendations=[RecommendedProduct.model_construct(**vars(one)) for one in found],
         )
 
     def probability(self, scorer: Scorer, customer_id: str) -> PurchaseProbability:
