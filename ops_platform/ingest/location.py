@@ -13,8 +13,6 @@ from ops_platform.settings import Settings
 from ops_platform.simulate.deliveries import SOURCES, write_sources
 from ops_platform.simulate.shop import Shop
 
-SERVED = "served"
-
 
 def require_known_sources(settings: Settings, contracts: list[Contract]) -> None:
     """Raise SourceError when a setting `OPS_SOURCE_<NAME>` names no contract."""
@@ -29,16 +27,17 @@ def require_known_sources(settings: Settings, contracts: list[Contract]) -> None
 def connected_to(settings: Settings, contract: Contract) -> str | None:
     """The folder, glob, database or URL that a source delivers from; None if it is not connected.
 
-    What was served is where the service of this home writes it, once it does. In OPS_SOURCES a
-    source is connected that has a folder there. Where the orders are not configured, the shop is
-    simulated.
+    What was served, and what came of it, is where the service of this home writes it, once it does.
+    In OPS_SOURCES a source is connected that has a folder there. Where the orders are not
+    configured, the shop is simulated.
     """
     name = contract.name
     if settings.source.get(name):
         own = settings.source[name]
         return own if "://" in own else str(Path(own).expanduser().absolute())
-    if name == SERVED:
-        return str(settings.served) if settings.served.exists() else None
+    by_the_service = {"served": settings.served, "feedback": settings.feedback}.get(name)
+    if by_the_service is not None:
+        return str(by_the_service) if by_the_service.exists() else None
     if settings.sources is not None:
         folder = settings.sources / name
         return str(folder) if folder.exists() else None

@@ -49,6 +49,8 @@ def release_asset() -> dg.AssetsDefinition:
                 context.log.info(f"{name}: no version is to serve yet")
                 continue
             served.append(found)
+            if not found.release:
+                continue
             folder = folder_of(settings.releases, name)
             for gone in remove_old(lake, folder, settings.releases_kept):
                 context.log.info(f"{name}: the old release {gone} was removed")

@@ -14,12 +14,15 @@ from ops_platform.ingest.personal import HASH
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
-from ops_platform.models.estimators import Recommends, recommends
+from ops_platform.models.answers import answers
+from ops_platform.models.estimators import Recommends, foretells, recommends
 from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry, Version
 from ops_platform.serve import history, release
 from ops_platform.serve.scorer import Question, Scorer
 
+# The model whose answers are in the releases of the others.
+PROBABILITIES = "purchase_probability"
 # So many customers, evenly spread, are asked before a release serves.
 ASKED = 50
 K = 20
@@ -77,10 +80,19 @@ def put_in_service(
         if champion is None:
             return None
         pointed = _pointed_or_none(folder)
-        if pointed is not None and release.is_whole(folder / pointed):
+        if pointed is not None and _stands(folder / pointed, registry.champion(PROBABILITIES)):
             history.note(folder, pointed, now, "found to serve")
             return Served(name, champion.version, pointed, moved=False)
         return _serve(lake, registry, folder, champion, now, customer_key)
+
+
+def _stands(place: Path, teller: Version | None) -> bool:
+    """Whether a release is whole and has the probabilities of the version that is champion now."""
+    try:
+        manifest = release.load(place).manifest
+    except ReleaseError:
+        return False
+    return manifest.purchase_probability == (teller and teller.version)
 
 
 def _named(registry: Registry, name: str, due: Version | None) -> Served | None:
@@ -158,8 +170,16 @@ def make(
     now: datetime,
     customer_key: str | None,
 ) -> str:
-    """Write the release of a version, and hold its answers against the model's."""
-    origin = replace(_origin(version), customer_key=customer_key)
+    """Write the release of a version, and hold its answers against the model's.
+
+    The champion of PROBABILITIES, where there is one, answers for every customer in it.
+    """
+    teller = registry.champion(PROBABILITIES)
+    origin = replace(
+        _origin(version),
+        customer_key=customer_key,
+        purchase_probability=None if teller is None else teller.version,
+    )
     model = recommends(registry.load(version.name, version.version))
     arrays = _arrays(version, model)
     if customer_key and not all(re.fullmatch(HASH, one) for one in arrays["customers"].tolist()):
@@ -170,8 +190,11 @@ def make(
         )
     catalog = _catalog(lake, origin.snapshot, arrays["products"])
     with connect(lake, snapshot=origin.snapshot) as connection:
-        features = read_rows(connection, find_views(), date.fromisoformat(origin.as_of))
-        made = release.write(folder, origin, arrays, catalog, now, features)
+        as_of = date.fromisoformat(origin.as_of)
+        features, told = read_rows(connection, find_views(), as_of), None
+        if teller is not None:
+            told = answers(connection, foretells(registry.load(teller.name, teller.version)), as_of)
+        made = release.write(folder, origin, arrays, catalog, now, features, told)
         require_same(connection, find_views(), folder / made)
     _require_same_answers(Scorer(release.load(folder / made)), model, version)
     return made

@@ -6,6 +6,7 @@ The tests share one platform and go on from what the one before them left, in th
 import csv
 import json
 import shutil
+from datetime import date
 from typing import NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.lake.published import Published, published
 from ops_platform.loop import Loop, free_port, versions
+from ops_platform.models.answers import PROBABILITY, answers
 from ops_platform.models.registry import Registry
 from ops_platform.models.training import read_training_set
 from ops_platform.serve import release
@@ -122,6 +124,22 @@ def test_the_release_holds_the_features_of_everyone(platform):
             ((rows,),) = connection.execute(f"SELECT count(*) FROM {view.table}").fetchall()
             assert len(OnlineStore(place / f"{view.name}.features")) == rows > 0
         require_same(connection, views, place)
+
+
+def test_the_release_holds_what_the_other_model_says_of_everyone(platform):
+    folder, registry = folder_of(platform.settings.releases, "recommender"), _registry(platform)
+    place = folder / release.pointed(folder)
+    manifest, champion = release.load(place).manifest, registry.champion("purchase_probability")
+    assert manifest.purchase_probability == champion.version
+
+    model = registry.load("purchase_probability", champion.version)
+    with connect(platform.lake, snapshot=manifest.snapshot) as connection:
+        said = answers(connection, model, date.fromisoformat(manifest.as_of))
+    store = OnlineStore(place / release.PROBABILITIES)
+    assert len(store) == len(said.keys) > 0
+    column = said.features[PROBABILITY].values.tolist()
+    for (customer,), probability in zip(said.keys, column, strict=True):
+        assert store.get(customer)[PROBABILITY] == probability
 
 
 def test_a_version_records_what_it_was_made_of(platform):

@@ -37,6 +37,13 @@ def test_a_version_that_is_to_be_promoted_serves_and_is_the_champion(home):
     assert home.release() == Served(NAME, 1, found.release, moved=False)
 
 
+def test_a_release_stands_as_long_as_its_probabilities_are_the_champions(home):
+    home.register()
+    place = home.folder / home.release().release
+    assert promotion._stands(place, None)
+    assert not promotion._stands(place, home.registry.newest(NAME))
+
+
 def test_a_version_that_the_gate_refused_does_not_serve(home):
     home.register()
     first = home.release()
