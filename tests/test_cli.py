@@ -75,7 +75,7 @@ def test_dbt_on_a_lake_that_is_not_there_says_so_and_makes_none(said, tmp_path):
 
 def test_recommending_from_nothing_says_so_and_makes_no_registry(said, tmp_path):
     assert "nothing is published yet" in said("recommend 12345")
-    assert "there is no model guess, but recommender" in said("recommend 12345 --model guess")
+    assert "no model guess recommends, but recommender" in said("recommend 12345 --model guess")
     assert not (tmp_path / "home" / "mlflow").exists()
 
 

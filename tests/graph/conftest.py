@@ -14,7 +14,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, TELEMETRY_OFF, Settings
 from ops_platform.simulate.shop import Shop, write_orders
 
-SHOP = Shop(seed=1, start=date(2024, 1, 1), days=75, customers=120, products=90)
+SHOP = Shop(seed=1, start=date(2024, 1, 1), days=90, customers=120, products=90)
 BIN = Path(sys.executable).parent
 
 
