@@ -14,7 +14,7 @@ import duckdb
 from ops_platform.errors import LakeError
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
-from ops_platform.lake.session import session
+from ops_platform.lake.session import has_table, session
 
 _OWN = (
     "ops_published (snapshot_id BIGINT, marts_snapshot_id BIGINT)",
@@ -264,8 +264,5 @@ def _own_rows(lake: Lake, query: str, values: Sequence[object] = ()) -> list[Any
     if not lake.exists:
         return []
     with session(lake) as connection:
-        there = connection.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'ops_published' "
-            "AND database_name = current_database()"
-        ).fetchall()
+        there = has_table(connection, "ops_published")
         return connection.execute(query, values).fetchall() if there else []

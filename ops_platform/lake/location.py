@@ -8,7 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ops_platform.errors import LakeError
-from ops_platform.lake.session import session
+from ops_platform.lake.session import has_table, session
 from ops_platform.settings import Settings
 
 
@@ -63,12 +63,7 @@ class Lake:
             return False
         with session(self) as catalog:
             # A first write that was killed leaves a catalog without DuckLake's tables.
-            return bool(
-                catalog.execute(
-                    "SELECT 1 FROM duckdb_tables() WHERE table_name = 'ducklake_snapshot' "
-                    "AND database_name = current_database()"
-                ).fetchall()
-            )
+            return has_table(catalog, "ducklake_snapshot")
 
     @property
     def catalog_path(self) -> str:

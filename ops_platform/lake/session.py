@@ -46,6 +46,19 @@ def session(lake: "Lake") -> Iterator[duckdb.DuckDBPyConnection]:
         cursor.close()
 
 
+def has_table(catalog: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether a session's catalog has the table.
+
+    Not by `duckdb_tables()`: it walks through every catalog that is attached, also those that other
+    threads attach and detach meanwhile, and then the process dies.
+    """
+    try:
+        catalog.execute(f"SELECT NULL FROM {name} LIMIT 0")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
 def _options(lake: "Lake") -> str:
     if lake.catalog_url is not None:
         return "TYPE postgres"

@@ -159,3 +159,20 @@ def test_nothing_of_a_process_stays_that_has_ended(sqlite_lake):
     )
     assert int(done.stdout) == len(before) + 2, "its folder and its lock"
     assert set(home.glob("scratch/spilled/*")) == before
+
+
+def test_threads_may_ask_at_once_whether_there_is_a_lake(sqlite_lake):
+    run(sqlite_lake, "CREATE TABLE t AS SELECT 1 AS a")
+    # Of its own: it is killed where one thread reads what another has freed.
+    ask_at_once = (
+        "import sys\nfrom concurrent.futures import ThreadPoolExecutor\nfrom pathlib import Path\n"
+        "from ops_platform.lake.catalog import pointer\n"
+        "from ops_platform.lake.location import Lake\n"
+        "lake = Lake(Path(sys.argv[1]), Path(sys.argv[1]) / 'data')\n"
+        "with ThreadPoolExecutor(4) as threads:\n"
+        "    asked = list(threads.map(lambda _: (lake.exists, pointer(lake)), range(100)))\n"
+        "print(set(asked))"
+    )
+    command = [sys.executable, "-c", ask_at_once, str(sqlite_lake.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "{(True, None)}\n"), done.stderr
