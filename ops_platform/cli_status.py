@@ -45,21 +45,26 @@ def _show(state: dict[str, Any]) -> None:
             console.print(escape(told))
     console.print(f"published snapshot: {_or_none(state['published'])}")
     for name, champion in state["models"].items():
-        console.print(escape(f"{name}: {_champion(champion)}"), soft_wrap=True)
+        console.print(escape(f"{name}: {_champion(name, champion)}"), soft_wrap=True)
 
 
 def _or_none(pointer: dict[str, int] | None) -> str:
     return "none yet" if pointer is None else f"{pointer['snapshot']} (marts {pointer['marts']})"
 
 
-def _champion(champion: dict[str, Any] | None) -> str:
+def _champion(model: str, champion: dict[str, Any] | None) -> str:
+    from ops_platform.models.kinds import task_of
+
     if champion is None:
         return "no champion yet"
     if "fault" in champion:
         return str(champion["fault"])
+    task = task_of(model)
+    baselines = ", ".join(
+        f"{name.replace('_', ' ')} {champion[f'{name}_{task.metric}']:.4f}"
+        for name in task.baselines
+    )
     return (
-        f"champion is version {champion['version']}, as of {champion['as_of']}; NDCG@20 from "
-        f"{champion['window']['start']} on {champion['ndcg_at_20']:.4f} (personal frequency "
-        f"{champion['personal_frequency_ndcg_at_20']:.4f}, popularity "
-        f"{champion['popularity_ndcg_at_20']:.4f})"
+        f"champion is version {champion['version']}, as of {champion['as_of']}; {task.title} from "
+        f"{champion['window']['start']} on {champion[task.metric]:.4f} ({baselines})"
     )

@@ -2,13 +2,19 @@
 
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from ops_platform import cli
 from ops_platform.cli import app
+from ops_platform.cli_status import _champion
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
+from ops_platform.models.estimators import names
+from ops_platform.models.kinds import task_of
+from ops_platform.models.task import CHALLENGER, Judged
+from ops_platform.models.training import _metrics
 from ops_platform.settings import Settings
 
 
@@ -95,3 +101,19 @@ def test_the_status_shows_its_sources_while_a_model_has_a_fault(tmp_path, monkey
     state = json.loads(read.stdout)
     assert state["sources"]["orders"]["deliveries"] == 0
     assert state["models"]["recommender"]["fault"].startswith("Can't look up the champion")
+
+
+@pytest.mark.parametrize("model", names())
+def test_the_status_tells_a_champion_by_the_score_of_its_kind(model):
+    task = task_of(model)
+    scores = pd.DataFrame({CHALLENGER: [0.375], **{one: [0.25] for one in task.baselines}})
+    told = _champion(
+        model,
+        {
+            **{"version": 3, "as_of": "2024-05-30", "window": {"start": "2024-05-01"}},
+            **_metrics(task, Judged(scores)),
+        },
+    )
+    start = f"champion is version 3, as of 2024-05-30; {task.title} from 2024-05-01 on 0.3750 ("
+    assert told.startswith(start)
+    assert told.count(" 0.2500") == len(task.baselines)
