@@ -52,11 +52,7 @@ def card(record: Mapping[str, Any], task: Task, shown: Iterable[str] = ()) -> st
     """The card of a version as Markdown, from its provenance record; `shown` pictures lie by it."""
     return "\n".join(
         [
-            f"# {record['model']}, as of {record['data']['as_of']}",
-            "",
-            f"Made at {record['made_at']} UTC. Cause: {record['cause']}.",
-            "",
-            *_verdict(record),
+            *_head(record),
             *_quality(record, task),
             *_segments(record, task),
             *task.told(record["details"]),
@@ -64,6 +60,17 @@ def card(record: Mapping[str, Any], task: Task, shown: Iterable[str] = ()) -> st
             *_recipe(record),
             *_limits(record, task),
             *(f"![{name.partition('.')[0].replace('_', ' ')}]({name})\n" for name in shown),
+        ]
+    )
+
+
+def summary(record: Mapping[str, Any], task: Task) -> str:
+    """The beginning of the card, of a length that MLflow takes as the description of a version."""
+    return "\n".join(
+        [
+            *_head(record),
+            *_quality(record, task),
+            f"Segments, data, recipe and limits: {CARD} among the artifacts of its run.",
         ]
     )
 
@@ -77,8 +84,12 @@ def whole(told: str, shown: Mapping[str, bytes]) -> str:
     return told
 
 
-def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
+def _head(record: Mapping[str, Any]) -> Iterator[str]:
     verdict, champion = record["verdict"], record["champion"]
+    yield f"# {record['model']}, as of {record['data']['as_of']}"
+    yield ""
+    yield f"Made at {record['made_at']} UTC. Cause: {record['cause']}."
+    yield ""
     yield "## Verdict"
     yield ""
     yield f"**{verdict['decision']}**: {verdict['reason']}"

@@ -3,20 +3,22 @@
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ops_platform.errors import RegistryError
-from ops_platform.models import artifact
+from ops_platform.models import artifact, runs
 from ops_platform.models import state as states
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.kinds import task_of_class
+from ops_platform.models.runs import Shown
 from ops_platform.models.search import Trial
 from ops_platform.models.sqlite_store import SQLITE, make_store
 from ops_platform.settings import telemetry_off
@@ -92,6 +94,7 @@ class Registry:
         now: datetime,
         documents: Mapping[str, bytes] | None = None,
         trials: Sequence[Trial] = (),
+        shown: Shown | None = None,
     ) -> int:
         """Log a run with the fitted model and register it as a new version, not yet champion.
 
@@ -108,6 +111,7 @@ class Registry:
         now : time of the run, naive UTC.
         documents : files that are kept with the run, by name.
         trials : of the search before it; each becomes a run nested in the version's.
+        shown : what MLflow's pages say of it besides.
 
         Returns
         -------
@@ -117,7 +121,7 @@ class Registry:
         ------
         RegistryError : the registry can't be reached or refuses.
         """
-        state, params = model.state(), model.get_params()
+        state, params, shown = model.state(), model.get_params(), shown or Shown()
         recipe: dict[str, Any] = {
             "estimator": name,
             "params": params,
@@ -130,21 +134,26 @@ class Registry:
             "state_digest": recipe["state_digest"],
         }
         with self._reached(f"register a version of {name!r}"):
-            run_id = self._log_run(name, params, metrics, all_tags, now)
-            self._log_documents(run_id, documents or {})
+            experiment, client = self._experiment(name), self._client
+            titled = {**all_tags, runs.TITLE: shown.title, runs.NOTE: shown.summary}
+            run_id = runs.start(client, experiment, params, metrics, titled, now)
+            if shown.rows is not None:
+                runs.log_training_set(client, run_id, f"models/{name}/training_set", shown.rows)
+            runs.log_documents(client, run_id, documents or {})
             for number, trial in enumerate(trials):
-                self._log_trial(name, run_id, number, trial, now)
+                runs.log_trial(client, experiment, run_id, number, trial, now)
             origin = artifact.origin(all_tags, metrics)
             signature = task_of_class(type(model)).signature(model)
             model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
             if self._registered(name) is None:
-                self._client.create_registered_model(name)
+                told = sys.modules[type(model).__module__].__doc__ or ""
+                client.create_registered_model(name, description=told.partition("\n")[0])
             # A source of the form models:/<id> would be looked up in MLflow's global store.
-            made = self._client.create_model_version(
-                name, place, run_id, tags=all_tags, model_id=model_id
+            made = client.create_model_version(
+                name, place, run_id, tags=all_tags, model_id=model_id, description=shown.summary
             )
             # Only a run whose version exists is finished.
-            self._client.set_terminated(run_id, end_time=_milliseconds(now))
+            client.set_terminated(run_id, end_time=runs.milliseconds(now))
         return int(made.version)
 
     def champion(self, name: str) -> Version | None:
@@ -286,38 +295,6 @@ class Registry:
                 "See that it runs and can be written to, then try again."
             ) from error
 
-    def _log_run(
-        self,
-        name: str,
-        params: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        now: datetime,
-    ) -> str:
-        from mlflow.entities import Metric, Param
-
-        time = _milliseconds(now)
-        run_id: str = self._client.create_run(
-            self._experiment(name), start_time=time, tags=dict(tags)
-        ).info.run_id
-        self._client.log_batch(
-            run_id,
-            metrics=[Metric(key, float(value), time, 0) for key, value in metrics.items()],
-            params=[Param(key, str(value)) for key, value in params.items()],
-        )
-        return run_id
-
-    def _log_trial(self, name: str, parent: str, number: int, trial: Trial, now: datetime) -> None:
-        nested = {"mlflow.parentRunId": parent, "mlflow.runName": f"trial {number}"}
-        run_id = self._log_run(name, trial.params, {"score": trial.score}, nested, now)
-        self._client.set_terminated(run_id, end_time=_milliseconds(now))
-
-    def _log_documents(self, run_id: str, documents: Mapping[str, bytes]) -> None:
-        with TemporaryDirectory() as folder:
-            for name, content in documents.items():
-                Path(folder, name).write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
-
     def _log_model(
         self,
         name: str,
@@ -411,7 +388,3 @@ def _require_ours(found: "ModelVersion") -> None:
             f"{', '.join(sorted(missing))}: it was registered by something else; "
             "take the alias champion off it, or register the model again."
         )
-
-
-def _milliseconds(now: datetime) -> int:
-    return int(now.replace(tzinfo=UTC).timestamp() * 1000)

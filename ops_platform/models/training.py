@@ -17,13 +17,14 @@ from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models import gate, provenance
 from ops_platform.models import state as states
-from ops_platform.models.card import CARD, card, quality, whole
+from ops_platform.models.card import CARD, card, quality, summary, whole
 from ops_platform.models.estimators import Estimator, estimator
 from ops_platform.models.gate import Verdict
 from ops_platform.models.kinds import task_of
 from ops_platform.models.pictures import pictures
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.registry import CHAMPION, Registry, Version
+from ops_platform.models.runs import Shown
 from ops_platform.models.search import Trial, best
 from ops_platform.models.task import CHALLENGER, Judged, Rules, Task, TrainingSet
 
@@ -152,20 +153,27 @@ def train(
     snapshot = rows.pointer.snapshot
     catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
     say("registering")
-    shown = pictures(record, task.title, _before(registry, name, task.metric))
-    told = card(record, task, shown)
+    drawn = pictures(record, task.title, _before(registry, name, task.metric))
+    told = card(record, task, drawn)
     documents = {
         **provenance.documents(record, made.code.patch),
         CARD: told.encode(),
-        **shown,
+        **drawn,
     }
     tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
     if searched:
         tags[SEARCHED] = json.dumps(searched, sort_keys=True)
     version = registry.register(
-        name, model, metrics=metrics, tags=tags, now=now, documents=documents, trials=trials
+        name,
+        model,
+        metrics=metrics,
+        tags=tags,
+        now=now,
+        documents=documents,
+        trials=trials,
+        shown=Shown(f"as of {rows.as_of}", summary(record, task), rows),
     )
-    return Outcome(version, verdict.reason, verdict, metrics, whole(told, shown))
+    return Outcome(version, verdict.reason, verdict, metrics, whole(told, drawn))
 
 
 def _before(registry: Registry, name: str, metric: str) -> list[tuple[date, float]]:

@@ -18,7 +18,7 @@ from ops_platform.features.view import find_views
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
 from ops_platform.models import code, comparison, provenance
-from ops_platform.models.card import CARD, card, quality
+from ops_platform.models.card import CARD, card, quality, summary
 from ops_platform.models.kinds import task_of
 from ops_platform.models.pictures import pictures
 from ops_platform.models.provenance import MadeWith
@@ -136,6 +136,27 @@ def test_a_version_has_a_card_with_its_figures(trained, record):
     assert f"| popularity | {record['metrics']['popularity_ndcg_at_20']:.4f} |" in told
     assert f"Judged against version 1 (state `{record['champion']['state_digest'][:16]}`)" in told
     assert f"{record['data']['rows']:,} distinct customer, product and day" in told
+
+
+def test_mlflows_pages_show_what_a_version_was_fitted_on_and_how_good_it_is(trained, record):
+    version, client = trained.version(2), trained.home.registry._client
+    run = client.get_run(version.run_id)
+    assert run.info.run_name == f"as of {AS_OF}"
+    [given] = run.inputs.dataset_inputs
+    assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
+    dataset, data = given.dataset, record["data"]
+    assert dataset.name == f"models/{NAME}/training_set"
+    assert data["training_set"].startswith(dataset.digest)
+    source = json.loads(dataset.source)
+    assert (source["snapshot"], source["digest"]) == (data["snapshot"], data["training_set"])
+    assert json.loads(dataset.profile) == {"num_rows": data["rows"]}
+    columns = [one["name"] for one in json.loads(dataset.schema)["mlflow_colspec"]]
+    assert columns == ["customer_id", "product_id", "day"]
+    told = summary(record, task_of(NAME))
+    assert client.get_model_version(NAME, "2").description == told
+    assert run.data.tags["mlflow.note.content"] == told
+    assert f"| this version | {record['metrics']['ndcg_at_20']:.4f} |" in told
+    assert client.get_registered_model(NAME).description.startswith("What each customer will buy")
 
 
 def test_the_card_and_the_record_are_shown_at_the_prompt(trained, record, monkeypatch):
