@@ -102,14 +102,16 @@ def schema_check(view: FeatureView) -> dg.AssetChecksDefinition:
         with connect(lake, snapshot=catalog.head(lake)) as connection:
             found = validate(connection, view)
             said = remarks(connection, view.table, view.features_named)
-        cases = found.failures.head(20)
         return dg.AssetCheckResult(
             passed=found.failures.empty,
             metadata={
                 "rows": found.rows,
                 "failures": len(found.failures),
+                "broken": found.broken,
                 "remarks": list(said),
-                "failure_cases": dg.MetadataValue.md(f"```\n{cases.to_string(index=False)}\n```"),
+                "failing_rows": dg.MetadataValue.md(
+                    f"```\n{found.failing.to_string(index=False)}\n```"
+                ),
             },
         )
 

@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
+from operator import or_
 
 import duckdb
 import ibis
@@ -21,6 +23,9 @@ from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
 OWN = ("as_of", "_snapshot")
+# The check of pandera that a column holds no null.
+NULL = "not_nullable"
+FAILING_TOLD = 20
 # The mart, and its column, whose newest day is the default as-of.
 ORDERS = ("fct_order_lines", "ordered_on")
 
@@ -90,10 +95,24 @@ def _published_query(lake: Lake, view: FeatureView, as_of: date, marts: int) -> 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the schema says of a table: rows checked, and the failure cases, a row each."""
+    """What the schema says of a table.
+
+    Parameters
+    ----------
+    rows : checked.
+    failures : a row for each failure, with the `column` and the `check` that it breaks.
+    failing : the first rows that break a check of a column, whole, by their entity.
+    """
 
     rows: int
     failures: pd.DataFrame
+    failing: pd.DataFrame
+
+    @property
+    def broken(self) -> list[str]:
+        """The checks that are broken, each once, with its column."""
+        cases = self.failures.itertuples()
+        return list(dict.fromkeys(f"{case.column}: {case.check}" for case in cases))
 
 
 def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Validation:
@@ -104,8 +123,31 @@ def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Valida
     try:
         view.schema.validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        return Validation(rows, error.failure_cases)
-    return Validation(rows, pd.DataFrame())
+        failures = error.failure_cases
+        # Beside a value that breaks a check pandera names itself, and in the value the column.
+        values = failures["failure_case"].map(lambda case: isinstance(case, dict))
+        failures.loc[values, "column"] = failures.loc[values, "failure_case"].map(min)
+        if not rows:
+            # Whether any of no values is null is itself null, which pandera takes for a yes.
+            failures = failures[failures["check"] != NULL]
+        return Validation(rows, failures, _failing(table, view, failures))
+    return Validation(rows, pd.DataFrame(), pd.DataFrame())
+
+
+def _failing(table: ibis.Table, view: FeatureView, failures: pd.DataFrame) -> pd.DataFrame:
+    """The first rows with a value that breaks a check; pandera has the value alone, and no null."""
+    wrong = []
+    for column, cases in failures.groupby("column"):
+        if (cases["check"] == NULL).any():
+            wrong.append(table[column].isnull())
+        values = [case[column] for case in cases["failure_case"] if isinstance(case, dict)]
+        if values:
+            wrong.append(table[column].isin(list(dict.fromkeys(values))))
+    if not wrong:
+        return pd.DataFrame()
+    rows = table.filter(reduce(or_, wrong)).order_by(*view.entity).limit(FAILING_TOLD)
+    found: pd.DataFrame = rows.to_pandas()
+    return found
 
 
 def stamps_of(

@@ -32,6 +32,17 @@ def test_rows_that_break_the_schema_are_shown(lake):
     assert broken == [n for (n,) in counts if n < 2] != []
 
 
+def test_rows_with_a_null_are_shown_whole(lake):
+    with connect(lake) as connection:
+        schema = {**ACTIVITY.schema.columns, "interval_days": pa.Column(float, nullable=False)}
+        nulls = validate(connection, replace(ACTIVITY, schema=pa.DataFrameSchema(schema)))
+        expected = connection.execute(
+            f"SELECT customer_id FROM {ACTIVITY.table} WHERE interval_days IS NULL ORDER BY ALL"
+        ).fetchall()
+    assert nulls.broken == ["interval_days: not_nullable"]
+    assert [(one,) for one in nulls.failing["customer_id"]] == expected != []
+
+
 def test_views_that_are_newer_than_a_snapshot_have_no_stamp_in_it(lake):
     with connect(lake, snapshot=published(lake).marts) as connection:
         assert stamps_of(connection, find_views()) == set()

@@ -196,6 +196,24 @@ def test_an_unknown_customer_gets_what_is_popular_and_a_word_that_says_so(platfo
     assert "unknown to the model" in done.stdout
 
 
+def test_a_registry_that_does_not_answer_fails_the_run_and_the_champion_stays(platform):
+    folder = folder_of(platform.settings.releases, "recommender")
+    before = _registry(platform).champion("recommender"), release.pointed(folder)
+
+    done = platform.run(
+        *("dagster", "asset", "materialize", "-m", "ops_platform.definitions"),
+        *("--select", 'key:"models/recommender" or key:"serve/release"'),
+        OPS_MLFLOW_URI="http://127.0.0.1:9",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )
+
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "look up the champion of 'recommender' in the model registry http://127.0.0.1:9" in said
+    assert "See that it runs and can be written to, then try again" in said
+    assert (_registry(platform).champion("recommender"), release.pointed(folder)) == before
+
+
 def test_a_failing_mart_test_leaves_the_published_snapshot_where_it_was(platform, tmp_path):
     project = tmp_path / "dbt_project"
     shutil.copytree(platform.settings.dbt_project, project)
