@@ -82,7 +82,8 @@ class Training(dg.Config):
     )
 
 
-def _rules(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> Rules:
+    """How versions are judged by these settings."""
     return Rules(
         settings.evaluation_days,
         settings.evaluation_days_min,
@@ -121,7 +122,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
         lake = Lake.at(settings)
         rows = read_training_set(lake, name)
         _require_same(context, name, rows.digest)
-        made, rules = made_with(settings), _rules(settings)
+        made, rules = made_with(settings), rules_of(settings)
         trials = list[Trial]()
         if config.trials:
             trials = searched(
