@@ -52,7 +52,14 @@ def card(record: Mapping[str, Any], task: Task, shown: Iterable[str] = ()) -> st
     """The card of a version as Markdown, from its provenance record; `shown` pictures lie by it."""
     return "\n".join(
         [
-            *_head(record),
+            f"# {record['model']}, as of {record['data']['as_of']}",
+            "",
+            *_made(record),
+            "## Verdict",
+            "",
+            *_verdict(record),
+            "## Quality",
+            "",
             *_quality(record, task),
             *_segments(record, task),
             *task.told(record["details"]),
@@ -65,11 +72,12 @@ def card(record: Mapping[str, Any], task: Task, shown: Iterable[str] = ()) -> st
 
 
 def summary(record: Mapping[str, Any], task: Task) -> str:
-    """The beginning of the card, of a length that MLflow takes as the description of a version."""
+    """Verdict and quality, of a length that MLflow takes as the description of a version."""
     return "\n".join(
         [
-            *_head(record),
+            *_verdict(record),
             *_quality(record, task),
+            *_made(record),
             f"Segments, data, recipe and limits: {CARD} among the artifacts of its run.",
         ]
     )
@@ -84,14 +92,13 @@ def whole(told: str, shown: Mapping[str, bytes]) -> str:
     return told
 
 
-def _head(record: Mapping[str, Any]) -> Iterator[str]:
-    verdict, champion = record["verdict"], record["champion"]
-    yield f"# {record['model']}, as of {record['data']['as_of']}"
-    yield ""
+def _made(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"Made at {record['made_at']} UTC. Cause: {record['cause']}."
     yield ""
-    yield "## Verdict"
-    yield ""
+
+
+def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
+    verdict, champion = record["verdict"], record["champion"]
     yield f"**{verdict['decision']}**: {verdict['reason']}"
     yield ""
     if champion:
@@ -105,8 +112,6 @@ def _head(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _quality(record: Mapping[str, Any], task: Task) -> Iterator[str]:
     verdict = record["verdict"]
-    yield "## Quality"
-    yield ""
     yield (
         f"{task.title} on {verdict['customers']:,} known customers from "
         f"{verdict['window_start']} to {verdict['window_end']}, which none had seen; "

@@ -145,6 +145,7 @@ class Registry:
             origin = artifact.origin(all_tags, metrics)
             signature = task_of_class(type(model)).signature(model)
             model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
+            runs.log_model_made(client, run_id, model_id)
             if self._registered(name) is None:
                 told = sys.modules[type(model).__module__].__doc__ or ""
                 client.create_registered_model(name, description=told.partition("\n")[0])
@@ -321,7 +322,7 @@ class Registry:
             return str(found.experiment_id)
         # A place within the server's own store where none is given.
         place = None if self.artifacts is None else self.artifacts.absolute().as_uri()
-        return str(self._client.create_experiment(name, artifact_location=place))
+        return str(self._client.create_experiment(name, place, tags=runs.OF_MODELS))
 
     def _registered(self, name: str) -> "RegisteredModel | None":
         found = self._client.search_registered_models(f"name='{name}'", max_results=1)

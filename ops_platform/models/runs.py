@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Tags that MLflow's pages show as the run's name and description, and by which runs are nested.
 TITLE, NOTE, PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
+# So that MLflow shows an experiment with the pages of model training.
+OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow takes no longer digest of a dataset.
 DIGEST_LENGTH = 36
 # So many rows tell the types of the columns.
@@ -85,6 +87,13 @@ def log_training_set(client: "MlflowClient", run_id: str, name: str, rows: Train
     )
     context = InputTag("mlflow.data.context", "training")
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
+
+
+def log_model_made(client: "MlflowClient", run_id: str, model_id: str) -> None:
+    """Log that a logged model came of a run."""
+    from mlflow.entities import LoggedModelOutput
+
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
 
 def log_trial(

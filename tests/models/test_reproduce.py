@@ -152,7 +152,10 @@ def test_mlflows_pages_show_what_a_version_was_fitted_on_and_how_good_it_is(trai
     assert json.loads(dataset.profile) == {"num_rows": data["rows"]}
     columns = [one["name"] for one in json.loads(dataset.schema)["mlflow_colspec"]]
     assert columns == ["customer_id", "product_id", "day"]
+    [made] = run.outputs.model_outputs
+    assert client.get_logged_model(made.model_id).source_run_id == version.run_id
     told = summary(record, task_of(NAME))
+    assert told.startswith(f"**{record['verdict']['decision']}**: ")
     assert client.get_model_version(NAME, "2").description == told
     assert run.data.tags["mlflow.note.content"] == told
     assert f"| this version | {record['metrics']['ndcg_at_20']:.4f} |" in told
