@@ -137,5 +137,4 @@ def _spread(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """All numbers from each start to before its end, and which of the spans each is in."""
     counts = ends - starts
     span = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(span)) - (np.cumsum(counts) - counts)[span]
-    return span, starts[span] + within
+    return span, np.arange(len(span)) + (starts - (np.cumsum(counts) - counts))[span]

