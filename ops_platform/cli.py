@@ -252,9 +252,12 @@ def serve(
     port: Annotated[int, typer.Option(help="0 lets the system choose.")] = 8000,
     model: Annotated[str, typer.Option(help="The model whose release answers.")] = "recommender",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="Show a shop window at /demo.")] = False,
 ) -> None:
     """Answer over HTTP by the release that serves, described at /docs; Ctrl-C stops it."""
     from ops_platform.processes import serve as run
 
     with plain_errors() as settings:
-        run(settings, model, host, port, lambda text: errors.print(escape(text)))
+        options = ["--demo"] if demo else []
+        run(settings, model, host, port, options, lambda text: errors.print(escape(text)))

@@ -149,12 +149,17 @@ def user_interfaces(settings: Settings, port: int, mlflow_port: int) -> int:
 
 
 def serve(
-    settings: Settings, model: str, host: str, port: int, say: Callable[[str], object]
+    settings: Settings,
+    model: str,
+    host: str,
+    port: int,
+    options: list[str],
+    say: Callable[[str], object],
 ) -> NoReturn:
     """Become the serving process, once the alias champion names what serves.
 
-    A registry that can't be reached is told and keeps nothing from being served. Raises
-    RegistryError when there is no such model.
+    `options` are further ones of its command line. A registry that can't be reached is told and
+    keeps nothing from being served. Raises RegistryError when there is no such model.
     """
     estimator(model)
     if release.folder_of(settings.releases, model).exists():
@@ -167,6 +172,7 @@ def serve(
     command = [
         *(sys.executable, "-m", "ops_platform.serve"),
         *("--host", host, "--port", str(port), "--model", model),
+        *options,
     ]
     os.execve(  # noqa: S606
         sys.executable,

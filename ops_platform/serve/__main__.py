@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--host", default=HOST, help="the address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="0 lets the system choose")
     parser.add_argument("--model", default="recommender")
+    parser.add_argument("--demo", action="store_true", help="show a shop window at /demo")
     options = parser.parse_args()
     try:
         settings = Settings()
@@ -71,13 +72,14 @@ def main() -> None:
     except (OpsError, ValidationError) as error:
         sys.exit(f"error: {error}")
     says = f"{options.model}: http://{options.host}:{listening.getsockname()[1]}"
+    made = partial(application, options.model, has_demo=options.demo)
     if settings.workers == 1:
-        _Server(_config(partial(application, options.model)), says).run([listening])
+        _Server(_config(made), says).run([listening])
         return
     shared = Path(tempfile.mkdtemp(prefix="ops-serve-", dir=MEMORY if MEMORY.is_dir() else None))
     os.environ[SHARED] = str(shared)
     try:
-        made = partial(application, options.model, shared / "limits")
+        made = partial(made, limits=shared / "limits")
         _Workers(_config(made, settings.workers), listening, says).run()
     finally:
         shutil.rmtree(shared, ignore_errors=True)

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from ops_platform.serve import lists, operations, pages
+from ops_platform.serve import demo, lists, operations, pages
 from ops_platform.serve.access import Access
 from ops_platform.serve.edge import Edge
 from ops_platform.serve.keys import Keyring
@@ -25,8 +25,13 @@ def make_app(
     keyring: Keyring,
     limits: Limits,
     now: Callable[[], datetime],
+    *,
+    has_demo: bool = False,
 ) -> ASGIApp:
-    """The application; it starts and stops the service and its logs with itself."""
+    """The application; it starts and stops the service and its logs with itself.
+
+    With `has_demo` the shop window answers at /demo.
+    """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -52,6 +57,8 @@ def make_app(
     app.include_router(operations.administration(service, now))
     app.include_router(operations.health(service, {"served": served, "feedback": feedback}))
     app.include_router(pages.routes())
+    if has_demo:
+        app.include_router(demo.routes(service))
 
     @app.get("/openapi.json", include_in_schema=False)
     async def document(_: Request) -> JSONResponse:

@@ -87,6 +87,27 @@ class PurchaseProbability(BaseModel):
     as_of: str
 
 
+class Customers(BaseModel):
+    """Some customers that the release knows."""
+
+    customers: list[str]
+
+
+class Product(BaseModel):
+    """A product and what it is called; an empty description where that is not known."""
+
+    product_id: str
+    description: str
+
+
+class History(BaseModel):
+    """What a customer bought, as the release knows it."""
+
+    customer_id: str
+    release: str
+    bought: list[Product]
+
+
 class Seen(BaseModel):
     """What became of a product of an answer, whose request_id `answer_id` is."""
 

@@ -18,13 +18,14 @@ from ops_platform.serve.service import Service
 from ops_platform.settings import Settings
 
 
-def application(model: str, limits: Path | None = None) -> ASGIApp:
+def application(model: str, limits: Path | None = None, *, has_demo: bool = False) -> ASGIApp:
     """The application of a worker.
 
     Parameters
     ----------
     model : whose releases answer.
     limits : the file that workers count the requests of keys in; None for a single one.
+    has_demo : whether the shop window answers at /demo.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     _end_with_parent()
@@ -40,6 +41,7 @@ def application(model: str, limits: Path | None = None) -> ASGIApp:
         Keyring(settings.keys),
         Limits(settings.key_rate, limits),
         settings.now,
+        has_demo=has_demo,
     )
 
 

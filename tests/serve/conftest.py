@@ -97,11 +97,11 @@ class Home:
         )
 
     @contextmanager
-    def service(self, **environment: str) -> Iterator["Service"]:
+    def service(self, *options: str, **environment: str) -> Iterator["Service"]:
         """The service in a process of its own; stopped politely at the end, if it still is."""
         key = self.key()
         process = subprocess.Popen(
-            [sys.executable, "-m", "ops_platform.serve", "--port", "0"],
+            [sys.executable, "-m", "ops_platform.serve", "--port", "0", *options],
             cwd=PROJECT,
             env={**os.environ, "OPS_HOME": str(self.path), "OPS_KEY_RATE": "100000", **environment},
             stdout=subprocess.PIPE,
