@@ -24,6 +24,7 @@ from ops_platform.monitor.schedules import (
 from ops_platform.monitor.sensors import failed_run_sensor, missing_sensor, retraining_sensor
 from ops_platform.run_executor import told_executor
 from ops_platform.serve.assets import release_asset
+from ops_platform.serve.checks import parity_check
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import mart_assets, published_marts, unread
 from ops_platform.transform.project import read_manifest
@@ -57,6 +58,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             anomaly_checks(contracts),
             *(schema_check(view) for view in views),
             *(drift_check(name) for name in watched),
+            parity_check(),
         ],
         jobs=[nightly_job(watched), retraining_job(models)],
         sensors=[

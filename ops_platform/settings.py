@@ -120,6 +120,12 @@ class Settings(BaseSettings):
     releases_kept: int = Field(
         5, ge=1, description="Releases of a model that stay, with the one that serves."
     )
+    parity_allowance: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of entities for which a served feature may differ from training's.",
+    )
 
     @model_validator(mode="before")
     @classmethod

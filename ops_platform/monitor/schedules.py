@@ -14,6 +14,7 @@ from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.retraining import Cause, is_due
 from ops_platform.monitor.sensors import retraining_request, unfit_now
 from ops_platform.serve.assets import RELEASE
+from ops_platform.serve.checks import PARITY
 from ops_platform.settings import Settings
 
 NIGHTLY, WEEKLY = "nightly", "weekly_retraining"
@@ -40,7 +41,8 @@ def nightly_job(watched: list[str]) -> UnresolvedAssetJobDefinition:
         NIGHTLY,
         selection=(dg.AssetSelection.all() - trained)
         | dg.AssetSelection.checks(
-            *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in watched)
+            *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in watched),
+            dg.AssetCheckKey(RELEASE, PARITY),
         ),
         tags={"ops": "dataops", **MAX_RETRIES},
         description="Everything but models, from the deliveries on.",

@@ -6,6 +6,7 @@ import pytest
 from ops_platform.monitor.assets import CHECK, KEY, drift_asset, drift_check
 from ops_platform.monitor.schedules import NIGHTLY, nightly_job
 from ops_platform.serve.assets import RELEASE
+from ops_platform.serve.checks import PARITY, parity_check
 from tests.monitor.conftest import AS_OF, NAME, Home
 
 MODEL = dg.AssetKey(["models", NAME])
@@ -115,15 +116,15 @@ def test_the_check_blocks_nothing_and_the_asset_follows_what_is_published():
     assert {dep.asset_key for dep in spec.additional_deps} == {KEY, RELEASE}
 
 
-def test_the_nightly_run_asks_the_check_though_it_trains_nothing():
+def test_the_nightly_run_asks_the_checks_though_it_trains_nothing():
     model = dg.AssetSpec(["models", "recommender"], group_name="models")
     graph = dg.Definitions(
-        [model, drift_asset([NAME])],
-        asset_checks=[drift_check("recommender")],
+        [model, dg.AssetSpec(RELEASE, group_name="serve"), drift_asset([NAME])],
+        asset_checks=[drift_check("recommender"), parity_check()],
         jobs=[nightly_job(["recommender"])],
         resources={"settings": None},
     )
     layer = graph.resolve_job_def(NIGHTLY).asset_layer
 
-    assert {key.name for key in layer.asset_graph.asset_check_keys} == {CHECK}
+    assert {key.name for key in layer.asset_graph.asset_check_keys} == {CHECK, PARITY}
     assert layer.asset_graph.executable_asset_keys == {KEY}
