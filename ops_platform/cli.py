@@ -12,6 +12,7 @@ from rich.table import Table
 from ops_platform.cli_catalog import catalog_app, impact, lineage
 from ops_platform.cli_contracts import contract_app, quarantine_app
 from ops_platform.cli_data import data_app
+from ops_platform.cli_experiment import experiment_app
 from ops_platform.cli_keys import keys_app
 from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
@@ -43,6 +44,7 @@ app.add_typer(catalog_app, name="catalog")
 app.add_typer(models_app, name="models")
 app.command()(status)
 app.add_typer(keys_app, name="keys")
+app.add_typer(experiment_app, name="experiment")
 app.command()(lineage)
 app.command()(impact)
 app.command()(reproduce)

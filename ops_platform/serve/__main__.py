@@ -67,7 +67,7 @@ def main() -> None:
         settings = Settings()
         settings.now()
         folder = release.folder_of(settings.releases, options.model)
-        Service(folder, settings.hash_key).require_key()
+        Service(folder, settings.hash_key, settings.now).require_key()
         listening = _listen(options.host, options.port)
     except (OpsError, ValidationError) as error:
         sys.exit(f"error: {error}")

@@ -70,7 +70,8 @@ def _result(found: dict[str, Parity], allowance: float) -> dg.AssetCheckResult:
 def _table(found: dict[str, Parity]) -> str:
     lines = ["| model | feature | compared | differ | example |", "|---|---|---|---|---|"]
     lines += [
-        f"| {model} | {one.view}.{one.feature} | {one.entities} | {one.mismatches} | {one.example} |"
+        f"| {model} | {one.view}.{one.feature} | {one.entities} | {one.mismatches} "
+        f"| {one.example} |"
         for model, parity in found.items()
         for one in parity.features
     ]

@@ -1,12 +1,14 @@
 """The routes that answer for customers: lists, one or many, and purchase probabilities."""
 
 import uuid
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from ops_platform.serve.access import JSON_ONLY, needs
+from ops_platform.serve.experiment import CHALLENGER, CHAMPION
 from ops_platform.serve.log import Answer, DeliveryLog
 from ops_platform.serve.messages import (
     K_MAX,
@@ -20,7 +22,7 @@ from ops_platform.serve.messages import (
 )
 from ops_platform.serve.metrics import ANSWERS
 from ops_platform.serve.problems import documented
-from ops_platform.serve.scorer import Question, Scorer
+from ops_platform.serve.scorer import Question, Ranked, Scorer
 from ops_platform.serve.service import Service
 
 UNKNOWN = "This customer is not known: here is what is popular."
@@ -47,19 +49,31 @@ class Lists:
         request.state.version = scorer.manifest.version
         return scorer
 
-    def answer(self, scorer: Scorer, asked: Asked) -> dict[str, Any]:
-        """The answer to one question, which is logged: `Recommendations`, for orjson to encode."""
-        customer, manifest = self._service.as_stored(scorer, asked.customer_id), scorer.manifest
+    def answer(self, request: Request, scorer: Scorer, asked: Asked) -> dict[str, Any]:
+        """The answer to one question, which is logged: `Recommendations`, for orjson to encode.
+
+        It is the challenger's where that is its share. One that fails is passed over, and a shadow
+        is asked later.
+        """
+        customer = self._service.as_stored(scorer, asked.customer_id)
         question = Question(
             customer, asked.k, asked.exclude_bought, asked.category, tuple(asked.session)
         )
-        found, known, request_id = scorer.answer(question), scorer.knows(customer), new_id()
-        self._log.record(
-            Answer(
-                request_id, customer, known,
-                manifest.model, manifest.version, manifest.release, found.products,
-            )
-        )  # fmt: skip
+        trial, by, found = self._service.challenger.trial, scorer, None
+        is_taken = trial is not None and trial.takes(customer)
+        if trial and is_taken and not trial.is_shadow:
+            found = trial.ask(question)
+            by = scorer if found is None else trial.scorer
+        if found is None:
+            found = trial.timed(scorer, question) if trial else scorer.answer(question)
+        if trial and is_taken and trial.is_shadow:
+            trial.follow(question, partial(self._record, new_id(), trial.scorer, customer, False))
+        manifest, known, request_id = by.manifest, by.knows(customer), new_id()
+        self._record(
+            request_id, by, customer, True, found, CHAMPION if by is scorer else CHALLENGER
+        )
+        # A challenger's, maybe: its errors and times are told by its own version.
+        request.state.version = manifest.version
         ANSWERS.labels(str(known).lower(), str(manifest.version)).inc()
         return {
             "request_id": request_id,
@@ -72,6 +86,23 @@ class Lists:
             "as_of": manifest.as_of,
             "recommendations": orjson.Fragment(found.encoded),
         }
+
+    def _record(
+        self,
+        request_id: str,
+        by: Scorer,
+        customer: str,
+        shown: bool,
+        found: Ranked,
+        arm: str = CHALLENGER,
+    ) -> None:
+        about = by.manifest
+        self._log.record(
+            Answer(
+                request_id, customer, by.knows(customer),
+                about.model, about.version, about.release, found.products, arm, shown,
+            )
+        )  # fmt: skip
 
     def probability(self, scorer: Scorer, customer_id: str) -> PurchaseProbability:
         """How likely a customer buys; raises 404 where the release does not say it."""
@@ -123,7 +154,7 @@ def routes(lists: Lists) -> APIRouter:
             customer_id=customer_id, k=k, exclude_bought=exclude_bought, category=category,
             session=[],
         )  # fmt: skip
-        return _encoded(lists.answer(lists.scorer(request), asked))
+        return _encoded(lists.answer(request, lists.scorer(request), asked))
 
     # Not async: a batch is answered beside the others' requests.
     @router.post(
@@ -133,7 +164,7 @@ def routes(lists: Lists) -> APIRouter:
     def batch(request: Request, asked: Batch) -> Response:
         """Lists for several customers, each with its filters and what the customer looks at."""
         scorer = lists.scorer(request)
-        return _encoded({"answers": [lists.answer(scorer, one) for one in asked.requests]})
+        return _encoded({"answers": [lists.answer(request, scorer, one) for one in asked.requests]})
 
     @router.get(
         "/customers/{customer_id:path}/purchase-probability",

@@ -43,7 +43,10 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, as it is logged: a line for each of its products, by rank."""
+    """One answer, as it is logged: a line for each of its products, by rank.
+
+    `arm` says who answered, and `shown` is false where nobody but the log was told.
+    """
 
     answer_id: str
     customer_id: str
@@ -52,6 +55,8 @@ class Answer:
     model_version: int
     release: str
     products: list[Recommended]
+    arm: str
+    shown: bool
 
     def __len__(self) -> int:
         """The number of products."""
@@ -71,6 +76,8 @@ class Answer:
                 "model": self.model,
                 "model_version": self.model_version,
                 "release": self.release,
+                "arm": self.arm,
+                "shown": self.shown,
             }
             for rank, one in enumerate(self.products, start=1)
         ]

@@ -40,7 +40,10 @@ class Asked(BaseModel):
 
 
 class Batch(BaseModel):
-    """Lists that are asked for at once; all are answered by the same release."""
+    """Lists that are asked for at once; all are answered by the same release.
+
+    But for the customers whom a challenger answers that is being tried.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

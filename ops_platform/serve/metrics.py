@@ -35,6 +35,9 @@ ANSWERS = Counter(
     "Lists of recommendations; of customers that the release does not know, known is false.",
     ["known", "version"],
 )
+CHALLENGER = Counter(
+    "ops_challenger_answers", "Answers of a challenger that is tried.", ["mode", "outcome"]
+)
 LINES = Counter("ops_log_lines", "Lines of a log, written or lost.", ["log", "outcome"])
 
 

@@ -134,7 +134,7 @@ def _compared(view: FeatureView, made: pd.DataFrame, folder: Path) -> Iterator[C
     stores = {
         name: OnlineStore(folder / name / f"{view.name}{SUFFIX}") for name in set(made.release)
     }
-    keys = list(zip(made.release, *(made[name] for name in view.entity), strict=True))
+    keys = list(zip(made["release"], *(made[name] for name in view.entity), strict=True))
     served = [stores[name].get(*entity) for name, *entity in keys]
     for feature in view.features_named:
         column = made[f"{view.name}__{feature}"]

@@ -50,7 +50,7 @@ def roll_back(
         version = registry.version(name, back)
         if back == left:
             return Served(name, back, pointed, moved=False)
-        made = _release_of(lake, registry, folder, version, now, customer_key)
+        made = release_of(lake, registry, folder, version, now, customer_key)
         _tag(registry, name, now, left, back)
         move_pointer(folder, made, now, f"rolled back from version {left}")
         registry.promote(name, back)
@@ -88,7 +88,7 @@ def _tag(registry: Registry, name: str, now: datetime, left: int, back: int) -> 
     registry.set_tag(name, back, ROLLED_BACK, None)
 
 
-def _release_of(
+def release_of(
     lake: Lake,
     registry: Registry,
     folder: Path,

@@ -4,8 +4,10 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 from ops_platform.errors import HashKeyError, ReleaseError
 from ops_platform.ingest.personal import SETTING, fingerprint, hashed, require
 from ops_platform.serve import release
+from ops_platform.serve.challenger import Challenger
 from ops_platform.serve.rehearsal import rehearse
 from ops_platform.serve.scorer import Scorer
 
@@ -40,16 +43,24 @@ class Service:
     ----------
     folder : of the model's releases and pointer.
     key : the secret by which customers' ids are hashed, where releases know them so.
+    now : the platform's present, naive UTC, for when a challenger is stopped.
 
     Attributes
     ----------
     scorer : None before the first release; a request takes it once and asks only that.
     refused : None while what the pointer names is what serves.
+    challenger : what is tried beside it.
     """
 
-    def __init__(self, folder: Path, key: SecretStr | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: SecretStr | None,
+        now: Callable[[], datetime],
+    ) -> None:
         """Begin without a release."""
         self.folder, self.key = folder, key
+        self.challenger = Challenger(folder, now, self._require_key)
         self.scorer: Scorer | None = None
         self.refused: Refused | None = None
         self._seen: Seen | None = None
@@ -59,13 +70,14 @@ class Service:
 
     def start(self) -> None:
         """Take up the release that the pointer names, and follow the pointer from then on."""
-        self.look()
+        self._look_at_both()
         self._thread.start()
 
     def stop(self) -> None:
         """Follow the pointer no longer."""
         self._stopping.set()
         self._thread.join()
+        self.challenger.end()
 
     def look(self) -> None:
         """Take up what the pointer names, if that or its files changed since the last look.
@@ -133,10 +145,14 @@ class Service:
             log.error("%s; %s goes on serving", reason, present)
         self.refused = refused
 
+    def _look_at_both(self) -> None:
+        self.look()
+        self.challenger.look(self.scorer.manifest.release if self.scorer else None)
+
     def _follow(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             try:
-                self.look()
+                self._look_at_both()
             except Exception:
                 # Whatever is wrong with one release must not keep the next from being taken up.
                 log.exception("the release that the pointer names can't be looked at")

@@ -35,7 +35,7 @@ def application(model: str, limits: Path | None = None, *, has_demo: bool = Fals
         for folder in (settings.served, settings.feedback)
     )
     return make_app(
-        Service(release.folder_of(settings.releases, model), settings.hash_key),
+        Service(release.folder_of(settings.releases, model), settings.hash_key, settings.now),
         served,
         feedback,
         Keyring(settings.keys),

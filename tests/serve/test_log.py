@@ -24,7 +24,8 @@ LINE = b'{"answer_id": "1", "rank": 1}\n'
 
 def answer(number: int = 0, products: int = 3) -> Answer:
     found = [Recommended(f"p{n}", "", 1 / (n + 1), "popular now") for n in range(products)]
-    return Answer(f"{number:032x}", "c1", True, "recommender", 1, "v1-0123456789ab", found)
+    release = "v1-0123456789ab"
+    return Answer(f"{number:032x}", "c1", True, "recommender", 1, release, found, "champion", True)
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_answers_of_the_service_arrive_in_raw_under_the_contract(home):
         (
             given["request_id"], datetime(2024, 4, 2, 10, 0, 0, 500000), given["customer_id"],
             given["known"], rank, product["product_id"], product["score"], "recommender", 1, made,
+            "champion", True,
         )
         for given in sorted((one, other), key=lambda given: given["request_id"])
         for rank, product in enumerate(given["recommendations"], start=1)

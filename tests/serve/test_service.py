@@ -23,7 +23,7 @@ def released(bare_home, tmp_path_factory):
 def served(released, tmp_path):
     """A service that has looked at nothing yet, and the release that its pointer names."""
     folder, made = released
-    return Service(shutil.copytree(folder, tmp_path / "releases")), made
+    return Service(shutil.copytree(folder, tmp_path / "releases"), None, lambda: NOW), made
 
 
 @pytest.fixture
