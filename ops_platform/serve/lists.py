@@ -49,7 +49,7 @@ class Lists:
         request.state.version = scorer.manifest.version
         return scorer
 
-    def answer(self, request: Request, scorer: Scorer, asked: Asked) -> dict[str, Any]:
+    def answer(self, scorer: Scorer, asked: Asked) -> dict[str, Any]:
         """The answer to one question, which is logged: `Recommendations`, for orjson to encode.
 
         It is the challenger's where that is its share. One that fails is passed over, and a shadow
@@ -72,8 +72,6 @@ class Lists:
         self._record(
             request_id, by, customer, True, found, CHAMPION if by is scorer else CHALLENGER
         )
-        # A challenger's, maybe: its errors and times are told by its own version.
-        request.state.version = manifest.version
         ANSWERS.labels(str(known).lower(), str(manifest.version)).inc()
         return {
             "request_id": request_id,
@@ -154,7 +152,10 @@ def routes(lists: Lists) -> APIRouter:
             customer_id=customer_id, k=k, exclude_bought=exclude_bought, category=category,
             session=[],
         )  # fmt: skip
-        return _encoded(lists.answer(request, lists.scorer(request), asked))
+        answer = lists.answer(lists.scorer(request), asked)
+        # A challenger's, maybe: its errors and times are told by its own version.
+        request.state.version = answer["version"]
+        return _encoded(answer)
 
     # Not async: a batch is answered beside the others' requests.
     @router.post(
@@ -164,7 +165,7 @@ def routes(lists: Lists) -> APIRouter:
     def batch(request: Request, asked: Batch) -> Response:
         """Lists for several customers, each with its filters and what the customer looks at."""
         scorer = lists.scorer(request)
-        return _encoded({"answers": [lists.answer(request, scorer, one) for one in asked.requests]})
+        return _encoded({"answers": [lists.answer(scorer, one) for one in asked.requests]})
 
     @router.get(
         "/customers/{customer_id:path}/purchase-probability",

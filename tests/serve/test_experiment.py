@@ -98,8 +98,8 @@ def test_one_that_fails_is_stopped_and_no_customer_sees_it(tried, inside):
     def fails(_):
         raise ValueError("no such customer")
 
-    service.challenger.trial.scorer.recommend = fails
-    versions = {answer(one).version for one in EVERYONE}
+    service.challenger.trial.scorer.answer = fails
+    versions = {answer(one)["version"] for one in EVERYONE}
 
     assert versions == {1}
     ended = experiment.read(tried.folder)
@@ -149,7 +149,7 @@ def test_a_file_that_cant_be_read_tries_nothing_and_what_serves_goes_on(tried, i
     service, answer = inside
     (tried.folder / experiment.FILE).write_bytes(damage)
     service.challenger.look(service.scorer.manifest.release)
-    assert (service.challenger.trial, answer("c001").version) == (None, 1)
+    assert (service.challenger.trial, answer("c001")["version"]) == (None, 1)
     with pytest.raises(ReleaseError, match="delete it"):
         experiment.start(tried.folder, "v2-0123456789ab", "split", 0.1, NOW)
 
@@ -159,7 +159,7 @@ def test_one_whose_release_is_damaged_is_stopped(tried, inside):
     wanted = started(tried, "split", "0.999")
     (tried.folder / wanted.release / "model.npz").write_bytes(b"")
     service.challenger.look(service.scorer.manifest.release)
-    assert (service.challenger.trial, answer("c001").version) == (None, 1)
+    assert (service.challenger.trial, answer("c001")["version"]) == (None, 1)
     until(lambda: "can't be loaded" in (experiment.read(tried.folder).reason or ""))
 
 
