@@ -23,13 +23,14 @@ def sources(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def summary(connection: duckdb.DuckDBPyConnection, source: str) -> list[dict[str, Any]]:
     """How many rows of each delivery are in quarantine for each reason, the most first.
 
-    A row with two reasons counts for both.
+    Those of as many stand by reason and path. A row with two reasons counts for both.
     """
     paths = _paths(connection, source)
     found = connection.execute(
         "SELECT _delivery, reason, count(*) FROM (SELECT _delivery, unnest(reasons) AS reason "
-        f"FROM quarantine.{quoted(source)}) GROUP BY ALL ORDER BY 3 DESC, 2, 1"
+        f"FROM quarantine.{quoted(source)}) GROUP BY ALL"
     ).fetchall()
+    found.sort(key=lambda row: (-row[2], row[1], paths[row[0]]))
     return [
         {"source": source, "path": paths[sha], "delivery": sha, "reason": reason, "rows": count}
         for sha, reason, count in found

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime
+from pathlib import PurePath
 
 import pytest
 from typer.testing import CliRunner
@@ -73,6 +74,16 @@ def test_rows_are_listed_by_reason_and_shown_with_all_reasons(dirty):
         ):
             with pytest.raises(SourceError, match=told):
                 quarantined.show(reader, source, delivery=delivery)
+
+
+def test_deliveries_with_as_many_rows_for_a_reason_are_listed_by_path(shop, a_row):
+    names = ["2024-01-01.csv", "2024-01-02.csv", "2024-01-03.csv", "2024-01-04.csv"]
+    for number, name in enumerate(names):
+        shop.deliver(name, a_row(number, UnitPrice="-1"))
+    shop.run()
+    with connect(shop.lake) as reader:
+        listed = quarantined.summary(reader, "orders")
+    assert [PurePath(one["path"]).name for one in listed] == names
 
 
 def test_retry_takes_in_what_the_contract_allows_now_and_once(dirty):
@@ -168,7 +179,7 @@ def test_a_file_that_changes_while_it_is_read_rolls_all_back(dirty, monkeypatch)
 KILLED = """
 import os, sys
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.retry import retry
