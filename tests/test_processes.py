@@ -97,6 +97,7 @@ def _wait_for(condition, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_ui_serves_dagster_and_mlflow_and_stops_both(tmp_path):
     home, ports = tmp_path / "home", (_free_port(), _free_port())
     command = [str(BIN / "ops"), "ui", "--port", str(ports[0]), "--mlflow-port", str(ports[1])]
