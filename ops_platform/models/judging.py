@@ -47,14 +47,35 @@ def judge(models: Mapping[str, Fitted], relevant: pd.DataFrame, k: int = 20) -> 
     TrainingError : a column of `relevant` is missing.
     ValueError : k < 1.
     """
-    bought = _known(models, relevant)
-    customers, counts = np.unique(bought["customer_id"].to_numpy(dtype=str), return_counts=True)
-    pairs = pd.MultiIndex.from_frame(bought)
+    return judge_groups(models, {"": relevant}, k)[""]
+
+
+def judge_groups(
+    models: Mapping[str, Fitted], groups: Mapping[str, pd.DataFrame], k: int = 20
+) -> dict[str, pd.DataFrame]:
+    """As `judge`, for several groups of purchases: a model ranks once for all their customers.
+
+    Raises as `judge`.
+    """
+    bought = {name: _known(models, relevant) for name, relevant in groups.items()}
+    customers = np.unique(
+        np.concatenate([one["customer_id"].to_numpy(dtype=str) for one in bought.values()])
+    )
+    ranked = {name: model.recommend(customers, k) for name, model in models.items()}
+    return {name: _scores(ranked, customers, one, k) for name, one in bought.items()}
+
+
+def _scores(
+    ranked: Mapping[str, Recommendations], customers: np.ndarray, bought: pd.DataFrame, k: int
+) -> pd.DataFrame:
+    """NDCG@k of the lists of those of `customers` who bought something of a group."""
+    buyers, counts = np.unique(bought["customer_id"].to_numpy(dtype=str), return_counts=True)
+    rows, pairs = np.searchsorted(customers, buyers), pd.MultiIndex.from_frame(bought)
     scores = {
-        name: ndcg_at_k(_hits(model.recommend(customers, k), customers, pairs), counts, k)
-        for name, model in models.items()
+        name: ndcg_at_k(_hits(lists.product_id[rows], buyers, pairs), counts, k)
+        for name, lists in ranked.items()
     }
-    return pd.DataFrame(scores, index=pd.Index(customers, name="customer_id"))
+    return pd.DataFrame(scores, index=pd.Index(buyers, name="customer_id"))
 
 
 def _known(models: Mapping[str, Fitted], relevant: pd.DataFrame) -> pd.DataFrame:
@@ -73,9 +94,7 @@ def _known(models: Mapping[str, Fitted], relevant: pd.DataFrame) -> pd.DataFrame
     return bought[known]
 
 
-def _hits(ranked: Recommendations, customers: np.ndarray, pairs: pd.MultiIndex) -> np.ndarray:
+def _hits(shown: np.ndarray, customers: np.ndarray, pairs: pd.MultiIndex) -> np.ndarray:
     """Bool (n, k): whether the customer of the row bought the product at each rank."""
-    shown = pd.MultiIndex.from_arrays(
-        [np.repeat(customers, ranked.product_id.shape[1]), ranked.product_id.ravel()]
-    )
-    return np.asarray(shown.isin(pairs)).reshape(ranked.product_id.shape)
+    listed = pd.MultiIndex.from_arrays([np.repeat(customers, shown.shape[1]), shown.ravel()])
+    return np.asarray(listed.isin(pairs)).reshape(shown.shape)

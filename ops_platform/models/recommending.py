@@ -18,7 +18,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published
 from ops_platform.models.baselines import PersonalFrequency, Popularity
 from ops_platform.models.estimators import Estimator, recommends
-from ops_platform.models.judging import judge
+from ops_platform.models.judging import judge_groups
 from ops_platform.models.segments import newcomers, of_customers
 from ops_platform.models.task import Judged, Rules, TrainingSet
 
@@ -98,15 +98,16 @@ class Recommending:
         is_later = pd.to_datetime(training.rows["day"]) >= pd.Timestamp(cut)
         known, bought = training.rows[~is_later], training.rows[is_later]
         models = {name: recommends(model) for name, model in contenders.items()}
-        scores = judge(models, bought, K)
+        new = bought[bought["product_id"].isin(newcomers(known, cut))]
+        judged = judge_groups(models, {"": bought, "product newcomers": new}, K)
+        scores = judged.pop("")
         with connect(lake, snapshot=training.pointer.snapshot) as connection:
             countries = dict(connection.execute(COUNTRIES).fetchall())
         segments = {
             name: scores[scores.index.isin(customers)]
             for name, customers in of_customers(known, countries, cut).items()
         }
-        new = bought[bought["product_id"].isin(newcomers(known, cut))]
-        return Judged(scores, segments | {"product newcomers": judge(models, new, K)})
+        return Judged(scores, segments | judged)
 
     def signature(self, model: Estimator) -> Any:
         """From customer_id to ranks."""
