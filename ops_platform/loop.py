@@ -32,6 +32,8 @@ from ops_platform.serve import keys
 from ops_platform.settings import PROJECT, Settings
 
 POLL_SECONDS = 0.5
+_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+_UNFINISHED = dg.RunsFilter(statuses=[one for one in dg.DagsterRunStatus if one not in _ENDED])
 Say = Callable[[str], object]
 
 
@@ -114,18 +116,29 @@ class Loop:
 
         That is: its features are published, the monitor has seen them, the champion serves, no run
         is left, and where there is an alarm the retraining sensor has ticked since. Raises OpsError
-        when that takes too long.
+        when for so many seconds nothing has happened: a slow machine is no fault.
         """
-        deadline = time.monotonic() + timeout
+        deadline, done = time.monotonic() + timeout, self._progress()
         while not self._is_settled(day):
             if self.daemon is not None and self.daemon.poll() is not None:
                 raise OpsError(f"the daemon ended: see {self.settings.home / 'logs'}")
+            if done != (done := self._progress()):
+                deadline = time.monotonic() + timeout
             if time.monotonic() > deadline:
                 raise OpsError(
-                    f"the events of {day} were not dealt with in {timeout:.0f} s: "
-                    f"see {self.settings.home / 'logs'}"
+                    f"the events of {day} are not dealt with, and nothing has happened for "
+                    f"{timeout:.0f} s: see {self.settings.home / 'logs'}"
                 )
             time.sleep(POLL_SECONDS)
+
+    def _progress(self) -> tuple[int, dict[str, str]]:
+        """How much there was to tell, and how far the log of each run has come that goes on."""
+        going = self._instance.get_runs(_UNFINISHED)
+        newest = {
+            run.run_id: self._instance.get_records_for_run(run.run_id, limit=1, ascending=False)
+            for run in going
+        }
+        return len(self._told), {run: records.cursor for run, records in newest.items()}
 
     def _is_settled(self, day: date) -> bool:
         self.look()
@@ -147,8 +160,7 @@ class Loop:
         return self._has_ticked_since(watched.timestamp) and not self._unfinished()
 
     def _unfinished(self) -> bool:
-        open_states = dg.RunsFilter(statuses=[s for s in dg.DagsterRunStatus if s not in _ENDED])
-        return self._instance.get_runs_count(open_states) > 0
+        return self._instance.get_runs_count(_UNFINISHED) > 0
 
     def _has_ticked_since(self, moment: float) -> bool:
         for state in self._instance.all_instigator_state():
@@ -228,9 +240,6 @@ def free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
-
-
-_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
 def versions(settings: Settings, model: str) -> list[dict[str, object]]:

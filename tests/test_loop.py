@@ -44,7 +44,9 @@ def test_a_service_that_is_not_there_answers_nothing(loop):
 
 
 def test_what_is_not_dealt_with_in_time_is_said(loop):
-    with pytest.raises(OpsError, match=r"the events of 2024-02-29 were not dealt with in 0 s"):
+    with pytest.raises(
+        OpsError, match=r"the events of 2024-02-29 are not dealt with, and nothing has"
+    ):
         loop.settle(date(2024, 2, 29), timeout=0)
 
 
@@ -70,3 +72,15 @@ def test_each_run_is_told_once_with_who_asked_and_how_it_ended(loop):
         f"the sensor {RETRAINING} asks for a run: an alarm",
         f"that run failed: {run.run_id}",
     ]
+
+
+def test_a_run_that_goes_on_is_progress(loop):
+    instance = dg.DagsterInstance.from_config(str(loop.settings.home / "dagster"))
+    run = dg.DagsterRun(RETRAINING, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    before = loop._progress()
+    assert loop._progress() == before
+    instance.report_engine_event("a step goes on", run)
+    assert loop._progress() != before
+    instance.report_run_failed(run)
+    assert run.run_id not in loop._progress()[1]
