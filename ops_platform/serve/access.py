@@ -63,12 +63,17 @@ def needs(scope: Scope) -> params.Depends:
     """The dependency of routes that only keys of this scope may ask."""
 
     # Async, as below: what is not is run in a thread of its own, which costs more than it does.
-    async def require(request: Request, _: Annotated[object, Security(_scheme)]) -> None:
-        if scope not in request.state.key.scopes:
-            raise HTTPException(403, f"The key lacks the scope {scope!r}, which this route needs.")
+    async def check(request: Request, _: Annotated[object, Security(_scheme)]) -> None:
+        require(request, scope)
 
-    dependency: params.Depends = Depends(require)
+    dependency: params.Depends = Depends(check)
     return dependency
+
+
+def require(request: Request, scope: Scope) -> None:
+    """Raise HTTPException 403 where the request's key has not this scope."""
+    if scope not in request.state.key.scopes:
+        raise HTTPException(403, f"The key lacks the scope {scope!r}, which this route needs.")
 
 
 async def _require_json(request: Request) -> None:

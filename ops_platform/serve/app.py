@@ -52,7 +52,9 @@ def make_app(
         redirect_slashes=False,
     )
     tell_problems(app)
-    app.include_router(lists.routes(lists.Lists(service, served)))
+    answering = lists.Lists(service, served)
+    app.include_router(lists.one_list(answering))
+    app.include_router(lists.routes(answering))
     app.include_router(operations.feedback(feedback))
     app.include_router(operations.administration(service, now))
     app.include_router(operations.health(service, {"served": served, "feedback": feedback}))

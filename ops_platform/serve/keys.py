@@ -5,14 +5,16 @@ import hashlib
 import hmac
 import json
 import logging
+import mmap
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, BinaryIO, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -20,6 +22,9 @@ from ops_platform.errors import KeyFileError
 
 Scope = Literal["recommend", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+# For what another program than this has written; changes that are made here count at once.
+SECONDS = 1.0
+_COUNT = 8
 log = logging.getLogger(__name__)
 
 
@@ -93,11 +98,12 @@ def _changing(path: Path) -> Iterator[list[Key]]:
     """The keys, written back as a whole at the end; one process at a time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
+        with path.with_suffix(".lock").open("a+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             keys = read(path)
             yield keys
             _write(path, keys)
+            _count(lock)
     except OSError as error:
         raise KeyFileError(f"the API keys can't be written to {path}: {error}") from error
 
@@ -112,37 +118,68 @@ def _write(path: Path, keys: list[Key]) -> None:
     aside.replace(path)
 
 
+def _count(lock: BinaryIO) -> None:
+    """Count a change in the lock's file, which services have mapped into their memory."""
+    lock.truncate(_COUNT)
+    with mmap.mmap(lock.fileno(), _COUNT) as counter:
+        count = int.from_bytes(counter[:], "little") + 1
+        counter[:] = count.to_bytes(_COUNT, "little")
+
+
 def _hash(salt: str, secret: str) -> str:
     # The secret is 256 random bits, so a slow hash would guard nothing more.
     return hashlib.sha256(bytes.fromhex(salt) + secret.encode()).hexdigest()
 
 
+def _mapped(path: Path) -> mmap.mmap | None:
+    """The counter of changes, None before the first."""
+    try:
+        with path.open("rb") as lock:
+            return mmap.mmap(lock.fileno(), _COUNT, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+
+
 class Keyring:
-    """The keys as a service knows them: the file is read again whenever it has changed.
+    """The keys as a service knows them: the file is read again when it has changed.
 
     Where it has become unreadable the keys that were read last go on being good.
 
     Parameters
     ----------
     path : of the file.
+    seconds : after so many it is looked at even if no change was counted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = SECONDS) -> None:
         """Begin without a key."""
-        self.path = path
+        self.path, self._seconds = path, seconds
+        self._again, self._counted = 0.0, b""
+        self._counter: mmap.mmap | None = None
         self._seen: tuple[int, int, int] | None = None
         self._keys: dict[str, Key] = {}
 
     def find(self, text: str) -> Key | None:
         """The key that the text is, None where it is none or was revoked."""
-        self._look()
         _, _, rest = text.partition("_")
         identity, _, secret = rest.partition("_")
+        if time.monotonic() >= self._again or self._has_changed():
+            self._look()
         key = self._keys.get(identity, _NOBODY)
         same = hmac.compare_digest(_hash(key.salt, secret), key.hash)
         return key if same and key.revoked_at is None else None
 
+    def _has_changed(self) -> bool:
+        """Whether a change was counted since the last look, or there is no telling."""
+        return self._counter is None or self._counter[:] != self._counted
+
     def _look(self) -> None:
+        self._again = time.monotonic() + self._seconds
+        if self._counter is None:
+            self._counter = _mapped(self.path.with_suffix(".lock"))
+        if self._counter is not None:
+            # Before the file is read: what changes from now on is another change.
+            self._counted = self._counter[:]
         try:
             at = self.path.stat()
             seen = (at.st_ino, at.st_size, at.st_mtime_ns)

@@ -1,7 +1,7 @@
 """The routes that answer for customers: lists, one or many, and purchase probabilities."""
 
-import uuid
 from functools import partial
+from random import Random
 from typing import Annotated, Any
 
 import orjson
@@ -9,14 +9,15 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from ops_platform.serve.access import JSON_ONLY, needs
 from ops_platform.serve.experiment import CHALLENGER, CHAMPION
+from ops_platform.serve.keys import Scope
+from ops_platform.serve.lean import lean_route
 from ops_platform.serve.log import Answer, DeliveryLog
 from ops_platform.serve.messages import (
-    K_MAX,
     Asked,
     Batch,
     Batched,
     CustomerId,
-    Id,
+    Filters,
     PurchaseProbability,
     Recommendations,
 )
@@ -25,6 +26,9 @@ from ops_platform.serve.problems import documented
 from ops_platform.serve.scorer import Question, Ranked, Scorer
 from ops_platform.serve.service import Service
 
+# Begins anywhere in each process; asking the system for each id takes longer than the answer.
+_ids = Random()  # noqa: S311
+SCOPE: Scope = "recommend"
 UNKNOWN = "This customer is not known: here is what is popular."
 
 
@@ -98,7 +102,7 @@ class Lists:
         self._log.record(
             Answer(
                 request_id, customer, by.knows(customer),
-                about.model, about.version, about.release, found.products, arm, shown,
+                about.model, about.version, about.release, found, arm, shown,
             )
         )  # fmt: skip
 
@@ -122,7 +126,7 @@ class Lists:
 
 def new_id() -> str:
     """The id of an answer: 32 hexadecimal digits."""
-    return uuid.uuid4().hex
+    return f"{_ids.getrandbits(128):032x}"
 
 
 def _encoded(answer: dict[str, Any]) -> Response:
@@ -130,32 +134,28 @@ def _encoded(answer: dict[str, Any]) -> Response:
     return Response(orjson.dumps(answer), media_type="application/json")
 
 
-def routes(lists: Lists) -> APIRouter:
-    """The routes of customers."""
-    router = APIRouter(
-        prefix="/v1",
-        dependencies=[needs("recommend")],
-        responses=documented(401, 403, 408, 422, 429, 500, 503),
-    )
+def one_list(lists: Lists) -> APIRouter:
+    """The route of one customer's list, which is asked most."""
+    router = _router(route_class=lean_route(SCOPE, Filters))
 
     # As a path: an id may hold a slash.
     @router.get("/recommendations/{customer_id:path}", response_model=Recommendations)
     async def recommendations(
-        request: Request,
-        customer_id: CustomerId,
-        k: Annotated[int, Query(ge=1, le=K_MAX)] = 10,
-        exclude_bought: bool = False,
-        category: Annotated[Id | None, Query()] = None,
+        request: Request, customer_id: CustomerId, filters: Annotated[Filters, Query()]
     ) -> Response:
         """Products for a customer, best first; for one who is not known what is popular now."""
-        asked = Asked.model_construct(
-            customer_id=customer_id, k=k, exclude_bought=exclude_bought, category=category,
-            session=[],
-        )  # fmt: skip
+        asked = Asked.model_construct(customer_id=customer_id, session=[], **filters.__dict__)
         answer = lists.answer(lists.scorer(request), asked)
         # A challenger's, maybe: its errors and times are told by its own version.
         request.state.version = answer["version"]
         return _encoded(answer)
+
+    return router
+
+
+def routes(lists: Lists) -> APIRouter:
+    """The other routes of customers."""
+    router = _router()
 
     # Not async: a batch is answered beside the others' requests.
     @router.post(
@@ -177,3 +177,12 @@ def routes(lists: Lists) -> APIRouter:
         return lists.probability(lists.scorer(request), customer_id)
 
     return router
+
+
+def _router(**given: Any) -> APIRouter:
+    return APIRouter(
+        prefix="/v1",
+        dependencies=[needs(SCOPE)],
+        responses=documented(401, 403, 408, 422, 429, 500, 503),
+        **given,
+    )

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
 from ops_platform.errors import OpsError
 from ops_platform.serve.metrics import LINES
-from ops_platform.serve.scorer import Recommended
+from ops_platform.serve.scorer import Ranked
 
 PART, DELIVERY = ".jsonl.part", ".jsonl"
 WAITING_MAX = 10_000
@@ -36,7 +36,7 @@ class Entry(Protocol):
         """The number of its lines."""
         ...
 
-    def rows(self, at: str) -> list[dict[str, Any]]:
+    def lines(self, at: str) -> list[bytes]:
         """Its lines as they are delivered, of an ISO time in UTC."""
         ...
 
@@ -54,33 +54,30 @@ class Answer:
     model: str
     model_version: int
     release: str
-    products: list[Recommended]
+    found: Ranked
     arm: str
     shown: bool
 
     def __len__(self) -> int:
         """The number of products."""
-        return len(self.products)
+        return len(self.found.products)
 
-    def rows(self, at: str) -> list[dict[str, Any]]:
+    def lines(self, at: str) -> list[bytes]:
         """As the contract `served` wants them."""
-        return [
+        about = orjson.dumps(
             {
                 "answer_id": self.answer_id,
                 "served_at": at,
                 "customer_id": self.customer_id,
                 "known": self.known,
-                "rank": rank,
-                "product_id": one.product_id,
-                "score": one.score,
                 "model": self.model,
                 "model_version": self.model_version,
                 "release": self.release,
                 "arm": self.arm,
                 "shown": self.shown,
             }
-            for rank, one in enumerate(self.products, start=1)
-        ]
+        )
+        return [b"%b,%b\n" % (about[:-1], product) for product in self.found.logged]
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,13 @@ class Feedback:
         """The number of events."""
         return len(self.seen)
 
-    def rows(self, at: str) -> list[dict[str, Any]]:
+    def lines(self, at: str) -> list[bytes]:
         """As the contract `feedback` wants them."""
         return [
-            {"answer_id": answer, "product_id": product, "kind": kind, "occurred_at": at}
+            orjson.dumps(
+                {"answer_id": answer, "product_id": product, "kind": kind, "occurred_at": at},
+                option=orjson.OPT_APPEND_NEWLINE,
+            )
             for answer, product, kind in self.seen
         ]
 
@@ -292,5 +292,4 @@ def _delivery(part: Path) -> Path:
 
 
 def _lines(at: datetime, entry: Entry) -> list[bytes]:
-    rows = entry.rows(f"{at.isoformat(timespec='microseconds')}Z")
-    return [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
+    return entry.lines(f"{at.isoformat(timespec='microseconds')}Z")

@@ -39,6 +39,14 @@ class Asked(BaseModel):
     )
 
 
+class Filters(BaseModel):
+    """What the list of one customer may be asked to be."""
+
+    k: int = Field(10, ge=1, le=K_MAX)
+    exclude_bought: bool = False
+    category: Id | None = None
+
+
 class Batch(BaseModel):
     """Lists that are asked for at once; all are answered by the same release.
 

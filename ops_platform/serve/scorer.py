@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from weakref import proxy
 
 import numpy as np
@@ -53,10 +53,21 @@ class Recommended:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What is recommended, best first, and the same as JSON: an array of objects."""
+    """What is recommended, best first, and the same as JSON: an array of objects.
+
+    Of an answer that is remembered both encodings are made once.
+    """
 
     products: list[Recommended]
     encoded: bytes
+
+    @cached_property
+    def logged(self) -> list[bytes]:
+        """What the log says of each product, as JSON without the brace that opens it."""
+        return [
+            orjson.dumps({"rank": rank, "product_id": one.product_id, "score": one.score})[1:]
+            for rank, one in enumerate(self.products, start=1)
+        ]
 
 
 class Scorer:

@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 def test_a_key_is_found_until_it_is_revoked_and_only_by_all_of_it(path):
-    ring = Keyring(path)
+    ring = Keyring(path, seconds=0)
     assert ring.find("ops_") is None
     text = keys.create(path, "shop", ["feedback", "recommend"], NOW)
     other = keys.create(path, "shop", ["admin"], NOW)
@@ -45,7 +45,7 @@ def test_the_file_is_for_its_owner_and_holds_no_key(path):
 
 
 def test_keys_that_can_not_be_read_let_the_last_ones_stay_good(path, caplog):
-    ring = Keyring(path)
+    ring = Keyring(path, seconds=0)
     text = keys.create(path, "shop", ["admin"], NOW)
     assert ring.find(text)
     good = path.read_text()
