@@ -103,7 +103,7 @@ def _print_rivals(home: Home, settings: Settings) -> bool:
         body = ('{"dataframe_split": {"columns": ["customer_id"], "data": [["', '"]]}}')
         asked = {
             OWN: (service.lists(), home.ids),
-            FRESH: (forgetful.lists(k=None), _fresh(home)),
+            FRESH: (forgetful.lists(k=None), fresh(home)),
             RIVAL: (Asked(at[RIVAL], posted, body=body), home.ids),
             CONSTANT: (Asked(at[CONSTANT], path=("/constant?", "")), home.ids),
         }
@@ -127,8 +127,8 @@ def _median(loads: list[Load]) -> Load:
     return sorted(loads, key=lambda one: one.rate)[len(loads) // 2]
 
 
-def _fresh(home: Home) -> Path:
-    """Questions that come again only when so many others were asked that none is remembered."""
+def fresh(home: Home) -> Path:
+    """A file of questions of which none is remembered when it comes again."""
     ids = home.ids.read_text(encoding="utf-8").split()
     lengths = range(K, K + 1 + 2 * REMEMBERED // len(ids))
     path = home.path / "fresh"
