@@ -166,6 +166,10 @@ def test_a_trained_version_is_named_and_answers_for_everyone(home):
     assert {"neg_brier_score", "average_precision", "average_precision_low"} <= metrics.keys()
     assert -0.25 < metrics["neg_brier_score"] < 0
     assert "| customers, by tenths | foretold | came true |" in outcome.card
+    _, _, used = outcome.card.partition("| most used features |")
+    first, *others = [line.split(" | ") for line in used.split("\n\n")[0].splitlines()[2:]]
+    assert len(others) == 9 and float(first[1].strip(" |")) > 0
+    assert first[0].startswith(("| customer_activity.", "| customer_rhythm."))
     assert trained(home).reason == "nothing has changed since version 1"
 
     assert served(home) == Served(NAME, 1, "", moved=True)
