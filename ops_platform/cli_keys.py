@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ops_platform.prompt import Json, console, plain_errors, print_json
 from ops_platform.serve.keys import SCOPES, Scope
@@ -47,7 +47,7 @@ def list_keys(as_json: Json = False) -> None:
              for key in found]
         )  # fmt: skip
         return
-    table = Table("id", "name", "scopes", "created", "revoked")
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "created", "revoked")
     for key in found:
         table.add_row(
             key.id, escape(key.name), ", ".join(key.scopes), key.created_at, key.revoked_at or ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markdown import Markdown
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ops_platform.errors import OpsError, RegistryError
 from ops_platform.prompt import Json, console, errors, print_json, working
@@ -117,7 +117,7 @@ def _reproduced(
 
 
 def _show(found: list[dict[str, Any]]) -> None:
-    table = Table("version", "outcome", "first in", "told")
+    table = Table(Column("version", no_wrap=True), "outcome", "first in", "told")
     for one in found:
         colour = COLOURS[one["outcome"]]
         table.add_row(
@@ -145,7 +145,10 @@ def models_list(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("version", "as of", "decision", "score", "cause", "")
+    table = Table(
+        *(Column(name, no_wrap=True) for name in ("version", "as of")),
+        *("decision", "score", "cause", ""),
+    )
     for one in found:
         score = one["metrics"].get(task_of(one["model"]).metric)
         table.add_row(
@@ -207,7 +210,11 @@ def models_show(
         return
     word = "" if sealed else ", [red]whose record is not as it was registered[/]"
     console.print(f"version {version.version} of {version.name}{word}")
-    console.print(Markdown(card))
+    # A prompt shows no pictures.
+    text, *pictures = card.split("\n![")
+    console.print(Markdown(text))
+    if pictures:
+        console.print(f"Its pictures are among the artifacts of MLflow's run {version.run_id}.")
 
 
 @models_app.command("rollback")
