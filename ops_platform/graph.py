@@ -15,6 +15,7 @@ from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.models.kinds import recommenders
 from ops_platform.monitor.assets import drift_asset, drift_check
+from ops_platform.monitor.checks import inputs_asset, inputs_check
 from ops_platform.monitor.schedules import (
     nightly_job,
     nightly_schedule,
@@ -52,12 +53,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(model_asset(name) for name in models),
             release_asset(),
             drift_asset(watched),
+            inputs_asset(models),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
             anomaly_checks(contracts),
             *(schema_check(view) for view in views),
             *(drift_check(name) for name in watched),
+            inputs_check(models),
             parity_check(),
         ],
         jobs=[nightly_job(watched), retraining_job(models)],

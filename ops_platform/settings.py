@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     )
     alarm_policy: str = Field("cusum", description="The file of monitor/policies/ that decides.")
     alarm_bound: float = Field(6.0, gt=0, description="The policy's bound, beyond which it alarms.")
+    false_alarm_days: float = Field(
+        365, ge=1, description="Mean days to a false alarm of a model's inputs, at least."
+    )
 
     hash_key: SecretStr | None = Field(
         None,

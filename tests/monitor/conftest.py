@@ -54,8 +54,11 @@ FROM marts.fct_order_lines WHERE customer_id IS NOT NULL AND is_product GROUP BY
 """
 _CUSTOMERS = """
 SELECT customer_id, CASE WHEN hash(customer_id) % 5 = 0 THEN 'France' ELSE 'United Kingdom' END
-       AS country
+       AS country, min(ordered_on)::DATE AS first_ordered_on
 FROM rows WHERE customer_id IS NOT NULL GROUP BY customer_id
+"""
+_PRODUCTS = """
+SELECT DISTINCT product_id, 'Kind ' || hash(product_id) % 5 AS category FROM rows WHERE is_product
 """
 
 
@@ -114,6 +117,7 @@ class Home:
                 ("fct_order_lines", "SELECT * REPLACE (ordered_on::DATE AS ordered_on) FROM rows"),
                 ("fct_interactions", _INTERACTIONS),
                 ("dim_customers", _CUSTOMERS),
+                ("dim_products", _PRODUCTS),
             ):
                 connection.execute(f"CREATE OR REPLACE TABLE marts.{table} AS {sql}")
             connection.unregister("rows")

@@ -1,0 +1,139 @@
+"""The door of the inputs' judgement: each model's input drift as an asset, with a check on it."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from ops_platform.automation import WHEN_DATA_CHANGES
+from ops_platform.errors import MonitorError, OpsError
+from ops_platform.failures import told_plainly
+from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.lake.location import Lake
+from ops_platform.lake.lock import POOL
+from ops_platform.models.registry import Registry
+from ops_platform.monitor.input_watch import InputsWatched, watch_inputs
+from ops_platform.monitor.inputs import INPUTS, TOGETHER, input_alarms, newest_input_alarm
+from ops_platform.settings import Settings
+
+KEY = dg.AssetKey(["monitor", "inputs"])
+DAYS_SHOWN, FEATURES_SHOWN = 28, 20
+
+
+def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
+    """The asset `monitor/inputs`: each day of what models see against the days before it."""
+
+    @dg.asset(
+        key=KEY,
+        # What a day's data lacks is judged before the day's drift is.
+        deps=[PUBLISHED_FEATURES, PROFILES],
+        group_name="monitor",
+        owners=["team:data-science"],
+        kinds={"duckdb", "numpy"},
+        tags={"ops": "mlops"},
+        pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
+        description="What each model sees, by day: the evidence that it has changed, of all "
+        "features together, with effect sizes by feature and segment.",
+        metadata={"dagster/table_name": f"lake.{INPUTS}"},
+    )
+    @told_plainly()
+    def inputs(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        over = settings.now().date() - timedelta(days=1)
+        watched, failed = list[InputsWatched](), list[str]()
+        for name in models:
+            try:
+                one = watch_inputs(lake, registry, name, over, settings.false_alarm_days)
+            except OpsError as error:
+                # The other models are watched all the same.
+                failed.append(f"{name}: {error}")
+                continue
+            watched.append(one)
+            context.log.info(f"{name}: {one.reason}")
+        if failed:
+            raise MonitorError("\n".join(failed))
+        return dg.MaterializeResult(
+            metadata={
+                "rows_added": sum(len(one.added) for one in watched),
+                "alarms": [
+                    f"{alarm.id}: {alarm.seen}"
+                    for one in watched
+                    if not one.added.empty
+                    for alarm in input_alarms(one.added)
+                ],
+                "models": {one.model: one.reason for one in watched},
+                "statistic": dg.MetadataValue.md("\n\n".join(map(_table, watched))),
+            }
+        )
+
+    return inputs
+
+
+def inputs_check(models: list[str]) -> dg.AssetChecksDefinition:
+    """Whether the inputs of a model have changed since its champion's as-of; it blocks nothing."""
+
+    @dg.asset_check(
+        asset=KEY,
+        name="no_input_drift",
+        blocking=False,
+        description="No model's inputs have changed since its champion learned.",
+    )
+    @told_plainly()
+    def no_input_drift(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        lake, found = Lake.at(settings), []
+        for name in models:
+            alarm, champion = newest_input_alarm(lake, name), registry.champion(name)
+            if alarm and (champion is None or champion.tags["as_of"] < alarm.period.isoformat()):
+                found.append(alarm)
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(alarm.headline for alarm in found) or "No alarm.",
+            metadata={"alarms": [alarm.id for alarm in found]},
+        )
+
+    return no_input_drift
+
+
+def _table(watched: InputsWatched) -> str:
+    """The last judged days of a model, and the newest one's features, as Markdown."""
+    title = f"**{watched.model}** version {watched.version}: {watched.reason}"
+    if watched.added.empty:
+        return title
+    rows = watched.added[watched.added["segment"] == ""]
+    days = rows[rows["feature"] == TOGETHER].tail(DAYS_SHOWN)
+    newest = rows[(rows["period"] == rows["period"].max()) & (rows["feature"] != TOGETHER)]
+    strongest = newest.sort_values("statistic", ascending=False).head(FEATURES_SHOWN)
+    return "\n".join(
+        [
+            title,
+            "",
+            "| day | evidence | bound | verdict | |",
+            "|---|---|---|---|---|",
+            *(_day(row) for _, row in days.iterrows()),
+            "",
+            "| feature | value | reference | PSI | evidence | verdict |",
+            "|---|---|---|---|---|---|",
+            *(_feature(row) for _, row in strongest.iterrows()),
+        ]
+    )
+
+
+def _day(row: "pd.Series[Any]") -> str:
+    said = f"**{row['verdict']}**" if row["alarm"] else row["verdict"]
+    return (
+        f"| {row['period']} | {row['statistic']:.1f} | {row['bound']:g} | {said} | {row['told']} |"
+    )
+
+
+def _feature(row: "pd.Series[Any]") -> str:
+    cells = (row["value"], row["reference"], row["psi"], row["statistic"])
+    told = ("" if pd.isna(cell) else f"{cell:.3g}" for cell in cells)
+    return f"| {row['feature']} | {' | '.join(told)} | {row['verdict']} |"
