@@ -14,12 +14,18 @@ from ops_platform.ingest.checks import KEY as PROFILES
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.models.registry import Registry
-from ops_platform.monitor.input_watch import InputsWatched, watch_inputs
-from ops_platform.monitor.inputs import INPUTS, TOGETHER, input_alarms, newest_input_alarm
+from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
+from ops_platform.monitor.inputs import (
+    INPUTS,
+    TOGETHER,
+    InputAlarm,
+    input_alarms,
+    newest_input_alarm,
+)
 from ops_platform.settings import Settings
 
 KEY = dg.AssetKey(["monitor", "inputs"])
-DAYS_SHOWN, FEATURES_SHOWN = 28, 20
+DAYS_SHOWN, FEATURES_SHOWN, ALARMS_TOLD = 28, 20, 3
 
 
 def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
@@ -58,21 +64,28 @@ def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
             context.log.info(f"{name}: {one.reason}")
         if failed:
             raise MonitorError("\n".join(failed))
+        raised = [
+            alarm for one in watched if not one.added.empty for alarm in input_alarms(one.added)
+        ]
         return dg.MaterializeResult(
             metadata={
                 "rows_added": sum(len(one.added) for one in watched),
-                "alarms": [
-                    f"{alarm.id}: {alarm.seen}"
-                    for one in watched
-                    if not one.added.empty
-                    for alarm in input_alarms(one.added)
-                ],
+                "alarms": [f"{alarm.id}: {alarm.seen}" for alarm in raised],
+                "whole_rows": {alarm.id: _apart(lake, alarm) for alarm in raised[-ALARMS_TOLD:]},
                 "models": {one.model: one.reason for one in watched},
                 "statistic": dg.MetadataValue.md("\n\n".join(map(_table, watched))),
             }
         )
 
     return inputs
+
+
+def _apart(lake: Lake, alarm: InputAlarm) -> str:
+    found = told_apart(lake, alarm)
+    if isinstance(found, str):
+        return found
+    by = ", ".join(f"{name} {loss:.2f}" for name, loss in found.features.items())
+    return f"AUC {found.auc:.3f}, by {by or 'no feature alone'}"
 
 
 def inputs_check(models: list[str]) -> dg.AssetChecksDefinition:

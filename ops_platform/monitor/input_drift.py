@@ -15,7 +15,7 @@ from ops_platform.monitor.input_feature import WatchedFeature
 FALSE_ALARM_DAYS = 365.0
 # The rate would be exact if days were alike but for chance. What the regression leaves of the days'
 # likeness to each other makes alarms more frequent than that; this makes up for it (measured).
-MARGIN = 4.0
+MARGIN = 8.0
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ class InputDrift:
             day, verdicts, "alarm" if alarm else "learning" if is_learning else "fine"
         )
         if alarm:
-            for name, feature in self.features_.items():
-                feature.restart(feature.since if name in judged.changed else None)
+            for name in judged.changed:
+                self.features_[name].relearn()
+            self.restart()
         return judged
 
     def skip(self, day: date) -> DayJudged:
@@ -119,9 +120,9 @@ class InputDrift:
         return self._told(day, dict.fromkeys(sorted(self.features_), "data fault"), "data fault")
 
     def restart(self) -> None:
-        """Take the last days for normal: a new champion has learned from them."""
+        """Begin without evidence: a new champion has learned from the days so far, say."""
         for feature in self.features_.values():
-            feature.restart(date.min)
+            feature.restart()
 
     @property
     def bound(self) -> float:

@@ -17,17 +17,19 @@ from ops_platform.monitor.recursive import Recursive
 # Days that are learned from before one is judged. The first say how a feature is read, and the
 # regression's own first residuals are not ranked among.
 CALIBRATION_DAYS, REFERENCE_DAYS, UNRANKED_DAYS = 90, 28, 21
+# After a change so many days are learned from before a feature is judged again.
+RELEARNED_DAYS = 28
 # Of fewer rows a day's shares are mostly chance: days are put together until there are as many.
 ROWS_MIN = 500
 # Days that scores are ranked among, and values that last year's season is taken from.
 RANKED_DAYS, KEPT_DAYS = 730, 760
 # Days back to the same season, and days around: a parabola through these says how it was.
-YEARS, SEASON_DAYS, SEASON_MIN = (365, 730), 10, 12
-RECENT = 5
-# Prior variances of the level, the weekdays and last year's season; and of what is left of the day
-# before and of the RECENT days. A day that is further out than this leaves no more than this: a
-# change must not become what is expected.
-TREND, RECALL, RECALLED = (1e3, *[3.0] * 7, 1.0), (1.0, 1.0), 2.0
+YEARS, SEASON_DAYS, SEASON_MIN = (365, 730), 15, 16
+# Prior variances of the level, the weekdays and last year's season; and of how far off the day
+# before was, and the RECENT days. One that is further off than so many times the usual counts as
+# that: a change must not become what is expected.
+TREND, RECALL, RECALLED = (1e3, *[3.0] * 7, 1.0), (1.0, 1.0, 1.0), 2.0
+RECENT = (5, 14)
 # What the regression learns from is so old, or a change would teach it to expect the change.
 DELAY_DAYS = 14
 # Where the regression knows less than this of a day, nothing is bet on it.
@@ -57,7 +59,7 @@ class WatchedFeature:
         self.waiting_: Profile | None = None
         self.weekdays_ = np.zeros(7)
         self.reference_: Profile | None = None
-        self.looks_ = 0
+        self.looks_, self.judged_from_ = 0, CALIBRATION_DAYS
         self.days_: list[int] = []
 
     def judge(self, day: date, profile: Profile | None) -> State:
@@ -78,15 +80,21 @@ class WatchedFeature:
             return "learning"
         return self._begin()
 
-    def restart(self, since: date | None = None) -> None:
-        """Forget the evidence, and from `since` on, if it is given, learn the level anew."""
-        if self.reference_ is None:
+    def restart(self) -> None:
+        """Forget the evidence."""
+        if self.reference_ is not None:
+            self.evidence_.restart()
+
+    def relearn(self) -> None:
+        """Learn the level anew, from the likeliest day of the change on: it has changed."""
+        since = self.since
+        if self.reference_ is None or since is None:
             return
+        self._learn(sum(one[0] < since for one in self.unlearned_))
+        self.trend_.relevel()
+        self._learn(len(self.unlearned_))
+        self.judged_from_ = self.looks_ + RELEARNED_DAYS
         self.evidence_.restart()
-        if since is not None:
-            self._learn(sum(one[0] < since for one in self.unlearned_))
-            self.trend_.relevel()
-            self._learn(len(self.unlearned_))
 
     @property
     def statistic(self) -> float:
@@ -146,7 +154,7 @@ class WatchedFeature:
         self.unlearned_.append((day, values, regressors, recalled))
         self._learn(len(self.unlearned_) - DELAY_DAYS)
         self.looks_ += 1
-        is_judged = self.looks_ > CALIBRATION_DAYS
+        is_judged = self.looks_ > self.judged_from_
         if is_judged:
             p = p_values(scores, self.scores_)
             self.evidence_.learn(day.toordinal(), p, leverage <= LEVERAGE_MAX)
@@ -156,7 +164,7 @@ class WatchedFeature:
         # Without the weekday, for the season of later years.
         values = values - self.trend_.weights_[:, 1:8] @ weekdays
         self.values_ = np.vstack([self.values_[1 - KEPT_DAYS :], values])
-        self.away_ = np.vstack([self.away_[1 - RECENT :], away])
+        self.away_ = np.vstack([self.away_[1 - RECENT[-1] :], away])
         return is_judged
 
     def _regressors(self, day: date, weekdays: np.ndarray) -> np.ndarray:
@@ -166,11 +174,11 @@ class WatchedFeature:
         return made
 
     def _recalled(self) -> np.ndarray:
-        """How far off the day before, and the RECENT ones, were: (streams, 2)."""
+        """How far off the day before, and the RECENT ones, were: (streams, len(RECALL))."""
         if not len(self.away_):
             return np.zeros((self.shape_.streams, len(RECALL)))
         within = self.trend_.within(self.away_, RECALLED)
-        return np.stack([within[-1], within.mean(axis=0)], axis=1)
+        return np.stack([within[-days:].mean(axis=0) for days in (1, *RECENT)], axis=1)
 
     def _learn(self, days: int) -> None:
         """Learn from the oldest days that were not learned from."""

@@ -160,14 +160,25 @@ def profile(
     connection : sees the published lake.
     """
     found: dict[str, dict[date, dict[str, Profile]]] = {segment: {} for segment in SEGMENTS}
-    for rows in _rows(connection, inputs, dataset, after, until):
-        kinds = _kinds(connection, rows)
-        days = connection.execute(f"SELECT DISTINCT {DAY} FROM {rows}").fetchall()
+    for made in _rows(connection, inputs, dataset, after, until):
+        kinds = _kinds(connection, made)
+        days = connection.execute(f"SELECT DISTINCT {DAY} FROM {made}").fetchall()
         for segment in SEGMENTS:
-            of = rows if segment == ALL else f"(FROM {rows} WHERE {SEGMENT} = '{segment}')"
+            of = made if segment == ALL else f"(FROM {made} WHERE {SEGMENT} = '{segment}')"
             query = profile_query(of, DAY, kinds, [day for (day,) in days])
             found[segment] |= read_profiles(connection, query)
     return found
+
+
+def rows(
+    connection: duckdb.DuckDBPyConnection, inputs: Inputs, dataset: str, after: date, until: date
+) -> pd.DataFrame:
+    """The rows that a dataset's profiles are made of, without who and when."""
+    parts = []
+    for table in _rows(connection, inputs, dataset, after, until):
+        columns = ", ".join(f'"{name}"' for name in _kinds(connection, table))
+        parts.append(connection.execute(f"SELECT {columns} FROM {table} ORDER BY ALL").df())
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _rows(

@@ -87,7 +87,7 @@ def _document(feature: WatchedFeature) -> dict[str, Any]:
         "waiting": waiting and as_json(waiting),
         "weekdays": feature.weekdays_.tolist(),
         "reference": reference and as_json(reference),
-        "looks": feature.looks_,
+        "looks": [feature.looks_, feature.judged_from_],
         "days": feature.days_,
     }
 
@@ -100,7 +100,7 @@ def _feature(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray], at: str)
     ]
     made.waiting_ = told["waiting"] and Profile(**told["waiting"])
     made.weekdays_ = np.array(told["weekdays"])
-    made.looks_, made.days_ = told["looks"], told["days"]
+    (made.looks_, made.judged_from_), made.days_ = told["looks"], told["days"]
     if told["reference"] is None:
         return made
     made.begin(Profile(**told["reference"]), Shape(**told["shape"]))

@@ -20,7 +20,9 @@ from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import input_profiles, inputs
 from ops_platform.monitor.input_drift import InputDrift
 from ops_platform.monitor.input_profiles import ALL, BEFORE, SEGMENTS, Inputs, inputs_of
+from ops_platform.monitor.inputs import InputAlarm
 from ops_platform.monitor.input_state import as_json, from_bytes, to_bytes
+from ops_platform.monitor.whole_row import WholeRow, tell_apart
 
 # What a day is compared with: so many days up to the champion's as-of, or the first there are.
 REFERENCE_DAYS, REFERENCE_DAYS_MIN = 90, 28
@@ -77,6 +79,19 @@ def watch_inputs(
     state = (max(days[ALL]), to_bytes(drift, walk.beside))
     write(lake, lambda c: inputs.keep(c, name, known and known[0], rows, state))
     return InputsWatched(name, version, rows, f"{len(days[ALL])} days judged")
+
+
+def told_apart(lake: Lake, alarm: InputAlarm) -> WholeRow | str:
+    """How well the rows since a change are told from those before it, whole; or why not.
+
+    The rows are of the dataset that the strongest of the alarm's features is of.
+    """
+    dataset = alarm.features[0].rpartition("/")[0]
+    before = alarm.since - timedelta(days=1)
+    with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
+        rows = partial(input_profiles.rows, connection, inputs_of(alarm.model), dataset)
+        reference = rows(before - timedelta(days=REFERENCE_DAYS), before)
+        return tell_apart(reference, rows(before, alarm.period))
 
 
 def _profile_new(lake: Lake, seen: Inputs, over: date) -> date:

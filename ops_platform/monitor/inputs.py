@@ -1,7 +1,7 @@
 """The inputs' tables in the lake: each judged day by feature, and the alarms that it raised."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import duckdb
@@ -15,16 +15,17 @@ from ops_platform.lake.profile import Profile
 from ops_platform.monitor.alarms import Alarm
 from ops_platform.monitor.input_drift import DayJudged
 from ops_platform.monitor.input_profiles import ALL
-from ops_platform.monitor.input_shape import is_number, mean, shape_of
-from ops_platform.monitor.measures import BINS, psi
+from ops_platform.monitor.input_shape import is_number, mean
+from ops_platform.monitor.measures import of_profiles
 
 INPUTS, STATE = "monitor.inputs", "monitor.input_state"
 # The row that the decision is in.
 TOGETHER = "all features"
 _COLUMNS = (
     "model VARCHAR, version BIGINT, period DATE, feature VARCHAR, segment VARCHAR, "
-    "reference DOUBLE, value DOUBLE, psi DOUBLE, statistic DOUBLE, bound DOUBLE, alarm BOOLEAN, "
-    "verdict VARCHAR, since DATE, told VARCHAR"
+    "reference DOUBLE, value DOUBLE, psi DOUBLE, jensen_shannon DOUBLE, cramers_v DOUBLE, "
+    "chi_square_p DOUBLE, wasserstein DOUBLE, kolmogorov_smirnov DOUBLE, statistic DOUBLE, "
+    "bound DOUBLE, alarm BOOLEAN, verdict VARCHAR, since DATE, told VARCHAR"
 )
 NAMES = [column.split()[0] for column in _COLUMNS.split(", ")]
 References = Mapping[str, Mapping[str, Profile]]
@@ -133,17 +134,14 @@ def rows_of(
 
 
 def _effect(reference: Profile | None, window: Profile | None) -> dict[str, object]:
-    """The reference, the day's value and the population stability index, where there are any."""
-    if reference is None or window is None or not reference.parts or not window.parts:
+    """The reference, the day's value and how far apart they are, where that can be said."""
+    if reference is None or window is None:
         return {}
-    if is_number(reference) != is_number(window):
+    measures = of_profiles(reference, window)
+    if isinstance(measures, str):
         return {}
-    shape = shape_of(reference, BINS)
-    return {
-        "reference": _value(reference, reference),
-        "value": _value(window, reference),
-        "psi": psi(shape.counts(reference.parts), shape.counts(window.parts)),
-    }
+    values = {"reference": _value(reference, reference), "value": _value(window, reference)}
+    return {**values, **asdict(measures)}
 
 
 def _value(profile: Profile, reference: Profile) -> float | None:

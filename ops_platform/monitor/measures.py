@@ -1,10 +1,17 @@
-"""How far apart two distributions are: effect sizes on two profiles' parts, or on two samples."""
+"""How far apart two distributions are: effect sizes of two profiles, or of two samples."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
-# Bins of a reference, of about equal shares.
+from ops_platform.lake.profile import BINS_A_DECADE, Profile
+from ops_platform.monitor.input_shape import NOT_FINITE, is_number, place, shape_of
+
+# Bins of a reference, of about equal shares of its rows.
 BINS = 10
 # The share that an empty bin is taken to have: the index has a logarithm.
 EMPTY = 1e-4
@@ -12,17 +19,16 @@ EMPTY = 1e-4
 
 @dataclass(frozen=True)
 class Measures:
-    """The differences of a window from its reference, each 0 where they are alike.
+    """The difference of a window from its reference; each is 0 where they are alike.
 
     Parameters
     ----------
-    psi : population stability index, sum of (q - p) ln(q / p); 0.1 and 0.25 are the field's marks.
+    psi : population stability index; the field calls 0.1 a small and 0.25 a large one.
     jensen_shannon : distance in base 2, from 0 to 1.
-    cramers_v : effect size of the chi-square test, from 0 to 1.
-    chi_square_p : its p-value.
-    wasserstein, kolmogorov_smirnov : of numbers, else None: the mean way that a value has to move,
-        of profiles in tenths of a decade, of samples in the reference's standard deviations; and
-        the greatest difference of the distribution functions.
+    cramers_v, chi_square_p : effect size, from 0 to 1, and p-value of the chi-square test.
+    wasserstein : the mean way that a value has to move: in decades between profiles, in standard
+        deviations of the reference between samples; None of texts.
+    kolmogorov_smirnov : greatest difference of the distribution functions, None of texts.
     """
 
     psi: float
@@ -34,10 +40,88 @@ class Measures:
 
 
 def psi(reference: np.ndarray, window: np.ndarray) -> float:
-    """The population stability index of two rows of counts by bin.
+    """The population stability index of counts by bin: the sum of (q - p) ln(q / p).
 
     >>> round(psi(np.array([50, 50]), np.array([60, 40])), 4)
     0.0405
     """
     p, q = (np.maximum(counts / counts.sum(), EMPTY) for counts in (reference, window))
     return float(np.sum((q - p) * np.log(q / p)))
+
+
+def of_profiles(reference: Profile, window: Profile) -> Measures | str:
+    """The measures of two profiles of a column, on bins of the reference; or why there are none.
+
+    Nulls are left out. A reference with fewer rows than BINS can't be binned.
+    """
+    rows = reference.rows - reference.nulls
+    if rows < BINS:
+        return f"the reference has {rows} rows with a value, {BINS} are needed"
+    if window.rows == window.nulls:
+        return "all null" if window.rows else "no rows"
+    if is_number(reference) != is_number(window):
+        return "another type"
+    shape = shape_of(reference, BINS)
+    counts = shape.counts(reference.parts), shape.counts(window.parts)
+    if not is_number(reference):
+        return _measures(*counts, None, None)
+    finite = [_finite(profile.parts) for profile in (reference, window)]
+    if not all(finite):
+        return _measures(*counts, None, None)
+    places = sorted({*finite[0], *finite[1]}, key=place)
+    p, q = (np.array([one.get(part, 0) for part in places], dtype=float) for one in finite)
+    at = np.array([place(part) for part in places]) / BINS_A_DECADE
+    below = np.cumsum(p) / p.sum(), np.cumsum(q) / q.sum()
+    way = float(wasserstein_distance(at, at, p, q))
+    return _measures(*counts, way, float(np.abs(below[0] - below[1]).max()))
+
+
+def _finite(parts: Mapping[str, int]) -> dict[str, int]:
+    return {part: count for part, count in parts.items() if part != NOT_FINITE}
+
+
+def of_samples(reference: np.ndarray, window: np.ndarray) -> Measures | str:
+    """The measures of two samples, of numbers or of texts; or why there are none.
+
+    Numbers are put into BINS of equal shares of the reference. What is null is left out.
+    """
+    number = np.issubdtype(reference.dtype, np.number)
+    if number != np.issubdtype(window.dtype, np.number):
+        return "another type"
+    reference, window = _known(reference), _known(window)
+    if len(reference) < BINS:
+        return f"the reference has {len(reference)} rows with a value, {BINS} are needed"
+    if not len(window):
+        return "no rows with a value"
+    if not number:
+        names, of_all = np.unique(np.concatenate([reference, window]), return_inverse=True)
+        halves = of_all[: len(reference)], of_all[len(reference) :]
+        counts = [np.bincount(half, minlength=len(names)) for half in halves]
+        return _measures(counts[0], counts[1], None, None)
+    edges = np.unique(np.quantile(reference, np.arange(1, BINS) / BINS))
+    sides = (np.searchsorted(edges, one, side="right") for one in (reference, window))
+    counts = [np.bincount(side, minlength=len(edges) + 1) for side in sides]
+    spread = float(reference.std()) or 1.0
+    way = float(wasserstein_distance(reference, window)) / spread
+    return _measures(counts[0], counts[1], way, float(ks_2samp(reference, window).statistic))
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    if np.issubdtype(values.dtype, np.number):
+        return np.asarray(values[np.isfinite(values)])
+    return np.array([value for value in values if value is not None], dtype=str)
+
+
+def _measures(
+    reference: np.ndarray, window: np.ndarray, way: float | None, difference: float | None
+) -> Measures:
+    table = np.stack([reference, window])
+    table = table[:, table.sum(axis=0) > 0]
+    statistic, p = 0.0, 1.0
+    if table.shape[1] > 1:
+        tested = chi2_contingency(table, correction=False)
+        statistic, p = float(tested.statistic), float(tested.pvalue)
+    distance = float(jensenshannon(reference, window, base=2))
+    return Measures(
+        psi(reference, window), distance, sqrt(statistic / table.sum()), p, way, difference
+    )

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ndtr, softmax
 
 NUMBERS, CATEGORIES = 16, 4
@@ -18,7 +19,8 @@ FEATURES = NUMBERS + CATEGORIES
 SD, PER_DECADE = 0.3, 10
 BINS = np.arange(-30, 50)
 COUNTRIES = 8
-# In standard deviations of a feature: weekdays, the season's wave and its peak before Christmas.
+# In standard deviations of a feature: weekdays, and at most the season's wave and its peak before
+# Christmas.
 WEEKDAY, WAVE, PEAK, PEAK_AT, PEAK_DAYS = 0.15, 0.4, 0.4, 340, 12
 # The chance of a day, what of it is left on the next, and the part that all features share.
 CHANCE, KEPT, SHARED = 0.06, 0.6, 0.5
@@ -32,15 +34,16 @@ class Change:
 
     Parameters
     ----------
-    kind : `sudden` and `slow` move the level by `size` standard deviations, at once or over `days`;
-        `price x100` is of a number, and of a category `missing country` takes its commonest away.
+    kind : `sudden` and `slow` move the level, at once or over `days`, by as much as is worth the
+        population stability index `psi`; `price x100` is of a number, and of a category `missing
+        country` takes its commonest away.
     feature : its position: numbers first, then categories.
     """
 
     kind: Kind
     feature: int
     at: int
-    size: float = 0.0
+    psi: float = 0.25
     days: int = 60
 
 
@@ -70,21 +73,25 @@ def simulate(
     change: Change | None = None,
     start: date = date(2015, 1, 1),
 ) -> Stream:
-    """So many days of so many rows; the same for the same seed."""
-    rng = np.random.default_rng(seed)
+    """So many days of so many rows; the same for the same seed, up to the change whatever it is."""
+    rng, *drawn = np.random.default_rng(seed).spawn(3)
     dates = [start + timedelta(n) for n in range(days)]
     level = _chance(rng, days)
-    at_weekday, wave = rng.normal(0, WEEKDAY, (7, FEATURES)), rng.normal(0, 1, (3, FEATURES))
+    at_weekday, wave = rng.normal(0, WEEKDAY, (7, FEATURES)), rng.uniform(-1, 1, (3, FEATURES))
     if weekday:
         level += at_weekday[[day.weekday() for day in dates]]
+    base = rng.normal(0, 0.7, (CATEGORIES, COUNTRIES))
     if season:
         level += _season(np.array([day.timetuple().tm_yday for day in dates]), wave)
     if change is not None and change.kind in ("sudden", "slow"):
         over = 1 if change.kind == "sudden" else change.days
         grown = np.clip((np.arange(days) - change.at + 1) / over, 0, 1)
-        level[:, change.feature] += change.size * grown
-    numbers, categories = shares_of(level, rng.normal(0, 0.7, (CATEGORIES, COUNTRIES)))
-    stream = Stream(dates, rng.multinomial(rows, numbers), rng.multinomial(rows, categories))
+        level[:, change.feature] += _size(change, base) * grown
+    shares = shares_of(level, base)
+    numbers, categories = (
+        one.multinomial(rows, share) for one, share in zip(drawn, shares, strict=True)
+    )
+    stream = Stream(dates, numbers, categories)
     if change is not None:
         _spoil(stream, change)
     return stream
@@ -132,12 +139,20 @@ def _spoil(stream: Stream, change: Change) -> None:
         spoilt[:, spoilt.sum(axis=0).argmax()] = 0
 
 
-def size_of(psi: float) -> float:
-    """The shift of a number, in standard deviations, that is worth a population stability index.
+def _size(change: Change, base: np.ndarray) -> float:
+    """By how many standard deviations the level moves for this population stability index."""
 
-    Of two normal distributions of one spread it is the square of the shift (Lin, 2017).
-    """
-    return float(np.sqrt(psi))
+    def lacking(size: float) -> float:
+        level = np.zeros((2, FEATURES))
+        level[1, change.feature] = size
+        numbers, categories = shares_of(level, base)
+        at = change.feature
+        p, q = numbers[:, at] if at < NUMBERS else categories[:, at - NUMBERS]
+        # Of bins that nobody is in a share is taken, as the index has it.
+        p, q = np.maximum(p, 1e-9), np.maximum(q, 1e-9)
+        return float(np.sum((q - p) * np.log(q / p))) - change.psi
+
+    return float(brentq(lacking, 0.0, 5.0))
 
 
 def totals(stream: Stream, day: int) -> Iterator[tuple[float, float]]:
