@@ -11,7 +11,7 @@ import numpy as np
 
 from ops_platform.lake.profile import Profile
 from ops_platform.monitor.e_detector import EDetector, p_values
-from ops_platform.monitor.input_shape import GROUPS, Shape, is_number, shape_of
+from ops_platform.monitor.input_shape import Shape, is_number, shape_of
 from ops_platform.monitor.recursive import Recursive
 
 # Days that are learned from before one is judged. The first say how a feature is read, and the
@@ -38,7 +38,7 @@ DECIMALS = 9
 # A column with one value is broken where as many like it were less likely than this.
 IMPROBABLE = 1e-9
 
-Broken = Literal["vanished", "all null", "constant", "another type", "no reference"]
+Broken = Literal["vanished", "all null", "constant", "another type"]
 State = Literal["learning", "too few rows", "fine"] | Broken
 
 
@@ -76,9 +76,9 @@ class WatchedFeature:
         if self.reference_ is not None:
             return "fine" if self._look(day, profile, weekdays) else "learning"
         self.first_.append((day, profile, weekdays))
-        if len(self.first_) < REFERENCE_DAYS:
-            return "learning"
-        return self._begin()
+        if len(self.first_) == REFERENCE_DAYS:
+            self._begin()
+        return "learning"
 
     def restart(self) -> None:
         """Forget the evidence."""
@@ -120,11 +120,9 @@ class WatchedFeature:
             return "another type"
         return "constant" if _is_constant(profile, known) else None
 
-    def _begin(self) -> State:
+    def _begin(self) -> None:
+        """Follow what the first days say, and learn from them."""
         reference = reduce(add, [profile for _, profile, _ in self.first_])
-        if reference.rows - reference.nulls < GROUPS:
-            self.first_ = []
-            return "no reference"
         self.begin(reference, shape_of(reference))
         made = np.array([self.shape_.values(profile) for _, profile, _ in self.first_])
         self.center_ = made.mean(axis=0)
@@ -132,7 +130,6 @@ class WatchedFeature:
         for one in self.first_:
             self._look(*one)
         self.first_ = []
-        return "learning"
 
     def begin(self, reference: Profile, shape: Shape) -> None:
         """Follow what the shape says, from no day on."""

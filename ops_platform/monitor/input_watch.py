@@ -20,8 +20,8 @@ from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import input_profiles, inputs
 from ops_platform.monitor.input_drift import InputDrift
 from ops_platform.monitor.input_profiles import ALL, BEFORE, SEGMENTS, Inputs, inputs_of
-from ops_platform.monitor.inputs import InputAlarm
 from ops_platform.monitor.input_state import as_json, from_bytes, to_bytes
+from ops_platform.monitor.inputs import InputAlarm
 from ops_platform.monitor.whole_row import WholeRow, tell_apart
 
 # What a day is compared with: so many days up to the champion's as-of, or the first there are.

@@ -1,23 +1,38 @@
 """Inputs watched in a real lake: profiled once, judged once, faults named, alarms told."""
 
+import shutil
 from datetime import date, timedelta
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
 
-from ops_platform.monitor.input_watch import watch_inputs
+from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.lake import catalog
+from ops_platform.lake.faults import DELIVERY, write_judgements
+from ops_platform.lake.faults import make as make_judgements
+from ops_platform.lake.history import Judgement
+from ops_platform.lake.write import write
+from ops_platform.monitor.checks import KEY, inputs_asset, inputs_check
+from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
+from ops_platform.settings import Settings
 from tests.monitor.conftest import NAME, Home
 
 FIRST = date(2024, 1, 1)
-DAYS, ROWS = 125, 520
-SHIFT = FIRST + timedelta(days=100)
+DAYS, ROWS = 118, 520
+SHIFT = FIRST + timedelta(days=104)
 LAST = FIRST + timedelta(days=DAYS - 1)
-ROWS_OF = "SELECT * EXCLUDE (since) FROM monitor.inputs ORDER BY ALL"
+ODDS = "purchase_probability"
+KEPT = f"SELECT * FROM monitor.inputs WHERE model = '{NAME}' ORDER BY ALL"
+# Of what there was before the service answered.
+STATISTICS = f"""
+SELECT period, feature, round(value, 9), psi, round(statistic, 6), verdict FROM monitor.inputs
+WHERE segment = '' AND period < DATE '{SHIFT}' AND feature LIKE 'interactions/%' ORDER BY ALL
+"""
 
 
-@pytest.fixture(scope="module")
 def trade() -> pd.DataFrame:
     """Purchases of which each day is like the others, until quantities double."""
     rng = np.random.default_rng(5)
@@ -39,20 +54,174 @@ def trade() -> pd.DataFrame:
     )
 
 
-def watch(home: Home, over: date = LAST):
-    return watch_inputs(home.lake, home.registry, NAME, over, 365.0)
+@pytest.fixture(scope="module")
+def published(fresh_store, tmp_path_factory) -> Home:
+    """A lake whose interactions are published, and some answers of the service."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "mlflow").mkdir()
+    shutil.copy(fresh_store, folder / "mlflow" / "mlflow.db")
+    home = Home(Settings(home=folder))
+
+    def serve(connection) -> None:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
+        connection.execute(
+            f"""CREATE TABLE raw.served AS
+            SELECT '{NAME}' AS model, TIMESTAMP '{LAST} 09:00' AS served_at,
+                'C' || range AS customer_id, range / 10 AS score, range < 15 AS known,
+                CASE WHEN range >= 18 THEN false END AS shown FROM range(20)"""
+        )
+
+    write(home.lake, serve)
+    home.publish(trade(), LAST)
+    return home
 
 
-def test_a_change_alarms_once_and_says_of_what(home: Home, trade):
-    home.publish(trade, LAST)
-    watched = watch(home)
-    assert watched.reason == f"{DAYS} days judged"
-    alarm = newest_input_alarm(home.lake, NAME)
+@pytest.fixture(scope="module")
+def watched(published: Home) -> Home:
+    done = watch(published)
+    assert done.reason == f"{DAYS} days judged"
+    return published
+
+
+@pytest.fixture(scope="module")
+def copied(fresh_store, tmp_path_factory) -> Home:
+    """The same once more, without answers, for what is judged in steps."""
+    folder = tmp_path_factory.mktemp("copied")
+    (folder / "mlflow").mkdir()
+    shutil.copy(fresh_store, folder / "mlflow" / "mlflow.db")
+    home = Home(Settings(home=folder))
+    home.publish(trade(), LAST)
+    return home
+
+
+def watch(home: Home, over: date = LAST, name: str = NAME):
+    return watch_inputs(home.lake, home.registry, name, over, 365.0)
+
+
+def test_a_change_alarms_once_and_says_of_what(watched: Home):
+    alarm = newest_input_alarm(watched.lake, NAME)
     assert alarm is not None
-    raised = home.read("SELECT period FROM monitor.inputs WHERE alarm")
-    assert raised == [(alarm.period,)]
+    assert watched.read("SELECT period FROM monitor.inputs WHERE alarm") == [(alarm.period,)]
     assert SHIFT <= alarm.period <= SHIFT + timedelta(days=10)
-    assert abs(alarm.since - SHIFT) <= timedelta(days=3)
     assert alarm.id == f"{NAME}-inputs-{alarm.period}"
-    assert alarm.features[0] == "interactions/quantity"
-    assert "interactions/quantity 1" in alarm.seen
+    assert alarm.version == 0
+    assert alarm.features == ("interactions/quantity",)
+    assert f"inputs since {alarm.since}: interactions/quantity 1" in alarm.seen
+    assert newest_input_alarm(watched.lake, "another") is None
+    found = told_apart(watched.lake, alarm)
+    assert found.auc > 0.8
+    assert next(iter(found.features)) == "quantity"
+
+
+def test_each_day_is_told_by_feature_and_segment(watched: Home):
+    of = f"FROM monitor.inputs WHERE period = DATE '{LAST}' AND feature = 'interactions/quantity'"
+    rows = watched.read(f"SELECT segment, value, reference, psi {of} ORDER BY 1")
+    _, value, reference, psi = rows[0]
+    assert (value, reference) == pytest.approx((10, 5), rel=0.1)
+    assert psi > 1
+    # In the first days every customer was new: there is nothing to compare the others with.
+    assert rows[-1] == ("returning customers", None, None, None)
+    verdicts = watched.read("SELECT verdict, count(*) FROM monitor.inputs WHERE segment = '' "
+        "AND feature = 'all features' GROUP BY ALL ORDER BY ALL")  # fmt: skip
+    assert verdicts == [("alarm", 1), ("fine", DAYS - 90 - 1), ("learning", 90)]
+
+
+def test_the_scores_shown_are_profiled_and_others_are_not(watched: Home):
+    assert watched.read(
+        f"""SELECT "column", period, rows, total FROM monitor.input_profiles
+        WHERE dataset = 'served/{NAME}' AND segment = '' ORDER BY 1"""
+    ) == [("known", LAST, 18, None), ("score", LAST, 18, pytest.approx(15.3))]
+
+
+def test_a_repeated_look_changes_nothing(watched: Home):
+    head, rows = catalog.head(watched.lake), watched.read(KEPT)
+    again = watch(watched)
+    assert again.added.empty
+    assert again.reason == f"no day after {LAST} is over and published yet"
+    # The clock went back.
+    assert watch(watched, LAST - timedelta(30)).added.empty
+    assert (catalog.head(watched.lake), watched.read(KEPT)) == (head, rows)
+
+
+def test_day_by_day_comes_to_the_same_as_all_at_once(watched: Home, copied: Home):
+    for over in (FIRST + timedelta(30), SHIFT - timedelta(3), SHIFT - timedelta(1)):
+        watch(copied, over)
+    assert copied.read(STATISTICS) == watched.read(STATISTICS)
+
+
+def test_unfit_days_are_named_with_their_delivery_and_neither_alarm_nor_are_learned(copied: Home):
+    watch(copied, SHIFT - timedelta(1))
+    spoilt = [SHIFT + timedelta(day) for day in range((LAST - SHIFT).days + 1)]
+    unfit = Judgement("distribution", "quantity", 0.9, 0.1, 1, 1, 1, 0.0, "unfit")
+
+    def mark(connection) -> None:
+        make_judgements(connection)
+        connection.execute("CREATE SCHEMA ledger")
+        connection.execute(
+            "CREATE TABLE ledger.deliveries AS SELECT 'orders' AS source, 'abc' AS sha256, "
+            "'/data/orders-15.csv' AS path, 1 AS number"
+        )
+        for day in spoilt:
+            connection.execute(
+                'INSERT INTO monitor.profiles (source, period, "column", rows, parts) '
+                "VALUES ('orders', ?, ?, 9, MAP {'abc': 9})",
+                [day, DELIVERY],
+            )
+        write_judgements(connection, "orders", {day: [unfit] for day in spoilt})
+
+    write(copied.lake, mark)
+    watch(copied)
+    assert newest_input_alarm(copied.lake, NAME) is None
+    told = copied.read(
+        "SELECT period, told FROM monitor.inputs WHERE verdict = 'data fault' "
+        "AND feature = 'all features' ORDER BY 1"
+    )
+    assert [day for day, _ in told] == spoilt
+    assert all("brought by orders-15.csv" in what for _, what in told)
+
+
+def test_what_a_model_of_features_sees_is_what_was_known_before_the_day(published: Home):
+    published.crown(FIRST + timedelta(20), ODDS)
+    done = watch(published, FIRST + timedelta(30), ODDS)
+    assert done.version == 1
+    profiles = published.read(
+        """SELECT period, nulls = rows FROM monitor.input_profiles
+        WHERE dataset = 'customer_activity' AND "column" = 'recency_days' AND segment = ''
+        ORDER BY 1"""
+    )
+    assert len(profiles) == 31
+    assert profiles[0] == (FIRST, True)
+    assert not any(unknown for _, unknown in profiles[1:])
+    versions = published.read(
+        "SELECT coalesce(version, 0), min(period), max(period) FROM monitor.inputs "
+        f"WHERE model = '{ODDS}' GROUP BY 1 "
+        "ORDER BY 1"
+    )
+    later = FIRST + timedelta(21)
+    assert versions == [
+        (0, FIRST, later - timedelta(1)),
+        (1, later, FIRST + timedelta(30)),
+    ]
+
+
+def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance):
+    graph = dg.Definitions(
+        assets=[inputs_asset([NAME])],
+        asset_checks=[inputs_check([NAME])],
+        resources={"settings": published.settings},
+        executor=dg.in_process_executor,
+        jobs=[dg.define_asset_job("inputs", selection=dg.AssetSelection.assets(KEY))],
+    )
+    assert graph.get_assets_def(KEY).asset_deps[KEY] == {
+        PROFILES,
+        dg.AssetKey(["lake", "published_features"]),
+    }
+    job = graph.resolve_job_def("inputs")
+    done = job.execute_in_process(instance=instance)
+    [event] = done.asset_materializations_for_node("monitor__inputs")
+    assert event.metadata["models"].value[NAME]
+    [check] = done.get_asset_check_evaluations()
+    alarm = newest_input_alarm(published.lake, NAME)
+    assert (check.passed, check.severity) == (alarm is None, dg.AssetCheckSeverity.WARN)
+    assert not check.blocking
+    assert check.metadata["alarms"].value == ([alarm.id] if alarm else [])
