@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ops_platform.models.zoo.recommender import Recommender
+from ops_platform.monitor.alarm_rule import AlarmRule, alarm_rule
 from ops_platform.monitor.judgement import judge
-from ops_platform.monitor.policy import Policy, policy
 from ops_platform.monitor.profile import NDCG, profile
 from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
 from ops_platform.settings import Settings
@@ -89,7 +89,7 @@ def alarms(rows: pd.DataFrame) -> list[date]:
     return [day.date() for day in rows.loc[rows["alarm"], "period"]]
 
 
-def false_alarms(trade: Trade, rule: Policy) -> Iterator[date]:
+def false_alarms(trade: Trade, rule: AlarmRule) -> Iterator[date]:
     """The alarms of a year without drift: the champion is refitted at each, or by the fallback."""
     as_of, end = AS_OF, AS_OF + timedelta(days=365)
     while as_of < end:
@@ -128,7 +128,7 @@ def losses_of(strength: float, plain: dict[int, Trade]) -> list[float]:
     ]
 
 
-def days_to_alarm(trade: Trade, champion: Trade, rule: Policy) -> int | None:
+def days_to_alarm(trade: Trade, champion: Trade, rule: AlarmRule) -> int | None:
     """Days from the shift to the first alarm, its own counted; None without one in 30 days."""
     days = profile(*champion.fit(AS_OF), trade.between(AS_OF, SHIFT + timedelta(days=LOSS_DAYS)))
     found = alarms(judge(days, champion.reference(AS_OF), rule))
@@ -143,7 +143,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Measure, print the table and return the exit code."""
     settings = Settings()
-    rule = policy(settings.alarm_policy, settings.alarm_bound)
+    rule = alarm_rule(settings.alarm_rule, settings.alarm_bound)
     plain: dict[int, Trade] = {}
     raised: dict[int, list[date]] = {}
     for seed in SEEDS:
@@ -164,7 +164,7 @@ def main() -> int:
             days_to_alarm(drifted(seed, drift), champion, rule) for seed, champion in plain.items()
         ]
         say(f"{name}: alarms on day {delays[name]}")
-    return report(f"{settings.alarm_policy}, bound {rule.bound:g}", raised, strength, loss, delays)
+    return report(f"{settings.alarm_rule}, bound {rule.bound:g}", raised, strength, loss, delays)
 
 
 def report(

@@ -14,8 +14,8 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.models.registry import Registry
+from ops_platform.monitor.alarm_rule import alarm_rule
 from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
-from ops_platform.monitor.policy import policy
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.tables import DRIFT, read_reference
@@ -49,7 +49,7 @@ def drift_asset(models: list[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        rule = policy(settings.alarm_policy, settings.alarm_bound)
+        rule = alarm_rule(settings.alarm_rule, settings.alarm_bound)
         # A day that is not over has deliveries to come, and each is judged once.
         over = settings.now().date() - timedelta(days=1)
         watched, faults = list[Watched](), list[str]()

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from ops_platform.monitor.alarm_rule import AlarmRule
 from ops_platform.monitor.effects import effect
-from ops_platform.monitor.policy import Policy
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import Reference
 
@@ -28,9 +28,9 @@ def evidence(ndcg: pd.DataFrame, reference: Reference) -> np.ndarray:
 
 
 def judge(
-    days: pd.DataFrame, reference: Reference, policy: Policy, statistic: float = 0.0
+    days: pd.DataFrame, reference: Reference, rule: AlarmRule, statistic: float = 0.0
 ) -> pd.DataFrame:
-    """Drift by day and feature; the NDCG's rows carry the policy's statistic, bound and alarm.
+    """Drift by day and feature; the NDCG's rows carry the rule's statistic, bound and alarm.
 
     A day on which no known customer bought has no row, and the statistic passes it by. A feature
     that the reference lacks has no row either.
@@ -46,7 +46,7 @@ def judge(
     COLUMNS; statistic and bound are null in the rows of the other features.
     """
     ndcg = days[days["feature"] == NDCG].reset_index(drop=True)
-    judged = policy.judge(evidence(ndcg, reference).tolist(), statistic)
+    judged = rule.judge(evidence(ndcg, reference).tolist(), statistic)
     verdicts = pd.DataFrame(
         {
             "day": ndcg["day"],
@@ -69,7 +69,7 @@ def judge(
             "value": value,
             "effect": effects,
             "statistic": rows["statistic"].where(watched),
-            "bound": pd.Series(policy.bound, index=rows.index).where(watched),
+            "bound": pd.Series(rule.bound, index=rows.index).where(watched),
             "alarm": rows["alarm"] & watched,
         }
     ).reset_index(drop=True)

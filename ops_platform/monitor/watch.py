@@ -18,8 +18,8 @@ from ops_platform.models.judging import Fitted
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import tables
+from ops_platform.monitor.alarm_rule import AlarmRule
 from ops_platform.monitor.judgement import judge
-from ops_platform.monitor.policy import Policy
 from ops_platform.monitor.profile import profile
 from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
 
@@ -50,7 +50,7 @@ class Watched:
     reason: str
 
 
-def watch(lake: Lake, registry: Registry, name: str, policy: Policy, over: date) -> Watched:
+def watch(lake: Lake, registry: Registry, name: str, rule: AlarmRule, over: date) -> Watched:
     """Judge each published day that has not been judged yet for the champion of the model `name`.
 
     `over` is the newest day that is over: later ones still have deliveries to come.
@@ -87,7 +87,7 @@ def watch(lake: Lake, registry: Registry, name: str, policy: Policy, over: date)
             return Watched(name, champion.version, nothing, drift, str(error))
         known = interactions_by(connection, as_of)
     days = profile(recommends(registry.load(name, champion.version)), known, lines)
-    rows = judge(days, reference, policy, last.statistic if last else 0.0)
+    rows = judge(days, reference, rule, last.statistic if last else 0.0)
     new = None if kept else reference
     drift = write(lake, lambda connection: _keep(connection, champion, last, new, rows))
     count = rows["period"].nunique()

@@ -25,7 +25,7 @@ from ops_platform.lake.write import write
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import Registry
 from ops_platform.models.zoo.recommender import Recommender
-from ops_platform.monitor.policies.cusum import Cusum
+from ops_platform.monitor.alarm_rules.cusum import Cusum
 from ops_platform.monitor.watch import Watched, watch
 from ops_platform.settings import Settings
 from ops_platform.simulate.change import TasteShift

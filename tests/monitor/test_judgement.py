@@ -9,9 +9,9 @@ import pytest
 
 from ops_platform.errors import MonitorError
 from ops_platform.models.baselines import Popularity
+from ops_platform.monitor.alarm_rules.cusum import Cusum
 from ops_platform.monitor.effects import cohens_h, effect, standardised_difference
 from ops_platform.monitor.judgement import TOLERATED_LOSS, evidence, judge
-from ops_platform.monitor.policies.cusum import Cusum
 from ops_platform.monitor.profile import FEATURES, NDCG, profile
 from ops_platform.monitor.reference import DAYS_MIN, Reference, calibrate, summarise
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ops_platform.monitor.policy import Judgement
+from ops_platform.monitor.alarm_rule import Judgement
 
 
 class Cusum:

@@ -1,9 +1,9 @@
 import pytest
 
 from ops_platform.errors import OpsError
-from ops_platform.monitor import policies
-from ops_platform.monitor.policies.cusum import Cusum
-from ops_platform.monitor.policy import Judgement, policy
+from ops_platform.monitor import alarm_rules
+from ops_platform.monitor.alarm_rule import Judgement, alarm_rule
+from ops_platform.monitor.alarm_rules.cusum import Cusum
 from ops_platform.plug_ins import names
 
 
@@ -32,16 +32,16 @@ def test_judging_goes_on_from_the_statistic_that_was_left():
 
 def test_a_rule_is_found_by_its_files_name(tmp_path, monkeypatch):
     (tmp_path / "never_again.py").write_text(
-        "from ops_platform.monitor.policies.cusum import Cusum\n\n\nclass NeverAgain(Cusum):\n    pass\n"
+        "from ops_platform.monitor.alarm_rules.cusum import Cusum\n\n\nclass NeverAgain(Cusum):\n    pass\n"
     )
     (tmp_path / "misnamed.py").write_text("class Other:\n    pass\n")
-    monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
-    assert names(policies) == ["cusum", "misnamed", "never_again"]
-    assert policy("never_again", 2.0).judge([3.0]) == [Judgement(3.0, True)]
+    monkeypatch.setattr(alarm_rules, "__path__", [*alarm_rules.__path__, str(tmp_path)])
+    assert names(alarm_rules) == ["cusum", "misnamed", "never_again"]
+    assert alarm_rule("never_again", 2.0).judge([3.0]) == [Judgement(3.0, True)]
     with pytest.raises(OpsError, match="class Misnamed"):
-        policy("misnamed", 2.0)
+        alarm_rule("misnamed", 2.0)
 
 
 def test_a_rule_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(OpsError, match=r"OPS_ALARM_POLICY=cumsum.*only cusum"):
-        policy("cumsum", 1.0)
+    with pytest.raises(OpsError, match=r"OPS_ALARM_RULE=cumsum.*only cusum"):
+        alarm_rule("cumsum", 1.0)

@@ -1,4 +1,4 @@
-"""What an alarm rule is, and how those of `policies/` are found, by their file's name."""
+"""What an alarm rule is, and how those of `alarm_rules/` are found, by their file's name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ops_platform import plug_ins
 from ops_platform.errors import OpsError
-from ops_platform.monitor import policies
+from ops_platform.monitor import alarm_rules
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Judgement:
     alarm: bool
 
 
-class Policy(Protocol):
-    """What a file of `policies/` must offer."""
+class AlarmRule(Protocol):
+    """What a file of `alarm_rules/` must offer."""
 
     bound: float
 
@@ -38,11 +38,11 @@ class Policy(Protocol):
         ...
 
 
-def policy(name: str, bound: float) -> Policy:
-    """The rule `EDetector` of `policies/e_detector.py`, for the name `e_detector`.
+def alarm_rule(name: str, bound: float) -> AlarmRule:
+    """The rule `EDetector` of `alarm_rules/e_detector.py`, for the name `e_detector`.
 
     Raises OpsError when there is no such file, or no such class in it.
     """
-    called = f"file for OPS_ALARM_POLICY={name}"
-    kind: type[Policy] = plug_ins.class_named(policies, name, called, OpsError)
+    called = f"file for OPS_ALARM_RULE={name}"
+    kind: type[AlarmRule] = plug_ins.class_named(alarm_rules, name, called, OpsError)
     return kind(bound)
