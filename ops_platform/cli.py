@@ -16,6 +16,7 @@ from ops_platform.cli_experiment import experiment_app
 from ops_platform.cli_keys import keys_app
 from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
+from ops_platform.cli_replay import replay
 from ops_platform.cli_status import status
 from ops_platform.cli_versions import models_app, reproduce
 from ops_platform.errors import LakeError, OpsError
@@ -49,6 +50,7 @@ app.command()(lineage)
 app.command()(impact)
 app.command()(reproduce)
 app.command()(evaluate)
+app.command()(replay)
 
 # What dbt does on the lake's tables; the rest needs none.
 DBT_ON_THE_LAKE = {

@@ -63,3 +63,7 @@ class UnfitError(OpsError):
 
 class MonitorError(OpsError):
     """A champion can't be watched."""
+
+
+class ReplayError(OpsError):
+    """The history does not hold what a replay needs."""

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     cooldown_days: int = Field(
         7, ge=0, description="A champion younger than this is not retrained on an alarm."
     )
+    retraining_policy: str = Field(
+        "cusum", description="Of monitor/policies/, with parameters, say every:28."
+    )
+    retrainings_a_month: int = Field(
+        8, ge=1, description="A model with a champion is not trained more often in a month."
+    )
     retry_seconds: float = Field(
         60,
         ge=0,

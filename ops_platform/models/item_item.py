@@ -38,6 +38,11 @@ def ease(rows: sparse.csr_array, regularisation: float, threads: int) -> np.ndar
     ------
     TrainingError : the Gram matrix is not positive definite in floating point.
     """
+    return weights(inverse(rows, regularisation, threads))
+
+
+def inverse(rows: sparse.csr_array, regularisation: float, threads: int) -> np.ndarray:
+    """The inverse of the regularised Gram matrix, float64 (m, m): given and failing as `ease`."""
     gram = (rows.T @ rows).toarray(order="F")
     gram[np.diag_indices_from(gram)] += regularisation
     with threadpool_limits(limits=threads):
@@ -47,12 +52,16 @@ def ease(rows: sparse.csr_array, regularisation: float, threads: int) -> np.ndar
                 f"EASE can't invert the co-purchases with regularisation={regularisation}: "
                 "raise it."
             )
-        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        found, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     # LAPACK fills the lower triangle only.
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = np.asarray(inverse / -np.diag(inverse))
-    np.fill_diagonal(weights, 0.0)
-    return weights
+    return np.asarray(np.tril(found) + np.tril(found, -1).T)
+
+
+def weights(inverse: np.ndarray) -> np.ndarray:
+    """What `ease` returns, from the inverse (m, m)."""
+    found = np.asarray(inverse / -np.diag(inverse))
+    np.fill_diagonal(found, 0.0)
+    return found
 
 
 def strongest(weights: np.ndarray, neighbours: int) -> sparse.csr_array:

@@ -73,10 +73,21 @@ def _of_visits(model: Fitted, known: pd.DataFrame, lines: pd.DataFrame) -> Itera
     yield "hit_rate", bought["day"], hit
     yield "repeat_share", bought["day"], bought["before"].notna()
     visit = bought.groupby(["day", "customer_id"]).ngroup().to_numpy()
-    hits = np.zeros((visit.max() + 1, K), dtype=bool)
-    hits[visit[hit], bought.loc[hit, "rank"].astype(int)] = True
     days = bought["day"].iloc[np.unique(visit, return_index=True)[1]]
-    yield NDCG, days, ndcg_at_k(hits, np.bincount(visit), K)
+    yield NDCG, days, ndcg_of_visits(visit, bought["rank"].fillna(-1).to_numpy(dtype=int))
+
+
+def ndcg_of_visits(visit: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """NDCG@20 of each visit: float64 (n_visits,).
+
+    Parameters
+    ----------
+    visit : int (n,), of each product that was bought, its visit, numbered from 0 without gaps.
+    rank : int (n,), its place in the list that was shown, from 0; -1 where it is not in it.
+    """
+    hits = np.zeros((visit.max() + 1, K), dtype=bool)
+    hits[visit[rank >= 0], rank[rank >= 0]] = True
+    return ndcg_at_k(hits, np.bincount(visit), K)
 
 
 def _top(model: Fitted, customers: np.ndarray) -> pd.DataFrame:

@@ -61,15 +61,20 @@ def calibrate(fit: Fit, lines: pd.DataFrame, as_of: date, first_day: date) -> Re
     MonitorError : there are fewer than HISTORY_DAYS_MIN days to fit on or DAYS_MIN days to judge.
     """
     cut = as_of - timedelta(days=SPAN_DAYS)
+    require_history(cut, as_of, first_day)
+    model, known = fit(cut)
+    within = (lines["day"] > pd.Timestamp(cut)) & (lines["day"] <= pd.Timestamp(as_of))
+    return summarise(profile(model, known, lines[within]))
+
+
+def require_history(cut: date, as_of: date, first_day: date) -> None:
+    """Raise MonitorError where there are fewer than HISTORY_DAYS_MIN days up to `cut` to fit on."""
     if (cut - first_day).days + 1 < HISTORY_DAYS_MIN:
         raise MonitorError(
             f"the champion's history, {first_day} to {as_of}, is too short to say what is normal: "
             f"{SPAN_DAYS} days judge a model that was fitted on at least {HISTORY_DAYS_MIN} days; "
             "a champion with a longer history will be watched"
         )
-    model, known = fit(cut)
-    within = (lines["day"] > pd.Timestamp(cut)) & (lines["day"] <= pd.Timestamp(as_of))
-    return summarise(profile(model, known, lines[within]))
 
 
 def summarise(days: pd.DataFrame) -> Reference:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from ops_platform.monitor.reference import SPAN_DAYS
+from ops_platform.settings import Settings
 
 MOST_FAILURES = 5
 TOO_EARLY = "too early"
@@ -36,11 +37,30 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Rules:
-    """Days that a champion is left alone, the shortest window that judges, and the back-off."""
+    """What a cause has to wait for.
+
+    Attributes
+    ----------
+    cooldown_days : a champion is left alone.
+    shortest_days : the shortest window that judges.
+    retry_seconds : of the back-off.
+    a_month : trainings of a model in a calendar month, at most.
+    """
 
     cooldown_days: int
     shortest_days: int
     retry_seconds: float
+    a_month: int
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules that the settings state."""
+    return Rules(
+        settings.cooldown_days,
+        settings.evaluation_days_min,
+        settings.retry_seconds,
+        settings.retrainings_a_month,
+    )
 
 
 def is_due(champion_as_of: date | None, as_of: date) -> bool:
@@ -56,6 +76,7 @@ def next_attempt(
     as_of: date,
     unfit: str,
     champion_as_of: date | None,
+    trained_this_month: int,
     system_time: datetime,
 ) -> tuple[int | None, str]:
     """The number of the attempt to start now, or None and why not.
@@ -70,7 +91,9 @@ def next_attempt(
     attempts : so far, in their order.
     as_of : newest day of the published features.
     unfit : digest of what of the data is unfit now.
-    champion_as_of : newest day that the champion learned from, None without one.
+    champion_as_of : newest day that the champion learned from, None without one; then neither
+        cool-down nor budget holds.
+    trained_this_month : versions of the model that learned up to a day of the as-of's month.
     system_time : for the back-off, which is of this machine and not of the shop.
     """
     if attempts and attempts[-1].ended is None:
@@ -84,6 +107,9 @@ def next_attempt(
         needed = max(rules.cooldown_days, rules.shortest_days)
         if age < needed:
             return None, f"{cause.text}: the champion is {age} days old, {needed} are needed"
+        if trained_this_month >= rules.a_month:
+            spent = f"{trained_this_month} trainings in {as_of:%Y-%m}"
+            return None, f"{cause.text}: {spent}, OPS_RETRAININGS_A_MONTH allows {rules.a_month}"
     return _after_failures(cause, attempts, rules, as_of, unfit, system_time)
 
 

@@ -17,17 +17,18 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
-from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.monitor.alerts import alert
 from ops_platform.monitor.freshness import newest_event, overdue
+from ops_platform.monitor.policy import Policy, policy
 from ops_platform.monitor.retraining import (
     CANCELLED,
     NOTHING,
     Attempt,
     Cause,
-    Rules,
     next_attempt,
+    rules_of,
 )
+from ops_platform.monitor.standing import as_of_of, standing
 from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
@@ -93,18 +94,18 @@ def _due(
         reconcile(registry, settings.releases, model)
     except OpsError as error:
         waiting.append(str(error))
-    champion = registry.champion(model)
-    cause = _cause(lake, model, champion, day)
+    cause, champion = _cause(policy(settings.retraining_policy), lake, registry, model, day)
     if cause is None:
         return None, waiting
     unfit = unfit_now(lake)
     number, why = next_attempt(
         cause,
         list(_attempts(context.instance, model, cause)),
-        Rules(settings.cooldown_days, settings.evaluation_days_min, settings.retry_seconds),
+        rules_of(settings),
         as_of=day,
         unfit=unfit,
-        champion_as_of=date.fromisoformat(champion.tags["as_of"]) if champion else None,
+        champion_as_of=as_of_of(champion) if champion else None,
+        trained_this_month=_trained_in_month(registry, model, day),
         system_time=datetime.now(UTC),
     )
     if number is None:
@@ -113,11 +114,25 @@ def _due(
     return retraining_request(model, cause, number, day, unfit), waiting
 
 
-def _cause(lake: Lake, model: str, champion: Version | None, day: date) -> Cause | None:
+def _cause(
+    policy: Policy, lake: Lake, registry: Registry, model: str, day: date
+) -> tuple[Cause | None, Version | None]:
+    """Why a model is to be trained, if it is, and its champion, if there is one."""
+    champion = registry.champion(model)
     if champion is None:
-        return Cause(f"{model}-first", f"{model} has no champion yet")
-    found = newest_alarm(lake, model, champion.version)
-    return None if found is None else Cause(found.id, found.headline)
+        return Cause(f"{model}-first", f"{model} has no champion yet"), None
+    reason = policy.reason(standing(lake, registry, champion, day))
+    if reason is None:
+        return None, champion
+    return Cause(f"{model}-v{champion.version}-{reason.key}", reason.text), champion
+
+
+def _trained_in_month(registry: Registry, model: str, day: date) -> int:
+    """How many versions, promoted or not, learned up to a day of the same month."""
+    return sum(
+        version.tags.get("as_of", "").startswith(f"{day:%Y-%m}")
+        for version in registry.versions(model)
+    )
 
 
 def unfit_now(lake: Lake) -> str:

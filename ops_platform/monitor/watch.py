@@ -23,7 +23,8 @@ from ops_platform.monitor.judgement import judge
 from ops_platform.monitor.profile import profile
 from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
 
-_LINES = """
+# Purchases of products after a day, up to another.
+LINES = """
 SELECT ordered_on AS day, order_id, customer_id, product_id, unit_price::DOUBLE AS unit_price
 FROM marts.fct_order_lines
 WHERE is_purchase AND is_product AND ordered_on > ? AND ordered_on <= ?
@@ -77,7 +78,7 @@ def watch(lake: Lake, registry: Registry, name: str, rule: AlarmRule, over: date
     after = last.period if last else as_of
     with connect(lake, snapshot=snapshot) as connection:
         newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
-        lines = _lines(connection, after, newest)
+        lines = lines_between(connection, after, newest)
         if lines.empty:
             reason = f"no day after {after} is over and published yet"
             return Watched(name, champion.version, nothing, drift, reason)
@@ -112,8 +113,9 @@ def _keep(
     return tables.read_drift(connection, name, version)
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, after: date, until: date) -> pd.DataFrame:
-    return connection.execute(_LINES, [after, until]).df()
+def lines_between(connection: duckdb.DuckDBPyConnection, after: date, until: date) -> pd.DataFrame:
+    """The purchases of products after a day, up to another, in order: as `profile` takes them."""
+    return connection.execute(LINES, [after, until]).df()
 
 
 def _calibrated(connection: duckdb.DuckDBPyConnection, champion: Version, as_of: date) -> Reference:
@@ -123,5 +125,5 @@ def _calibrated(connection: duckdb.DuckDBPyConnection, champion: Version, as_of:
 
     params = json.loads(champion.tags["params"])
     first = interactions_by(connection, as_of)["day"].min().date()
-    lines = _lines(connection, as_of - timedelta(days=SPAN_DAYS), as_of)
+    lines = lines_between(connection, as_of - timedelta(days=SPAN_DAYS), as_of)
     return calibrate(fit, lines, as_of, first)

@@ -1,6 +1,6 @@
 """What each customer will buy next: habits, what goes with them, and what is in demand now."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar, Self
 
@@ -12,6 +12,7 @@ from ops_platform.errors import TrainingError
 from ops_platform.models.demand import fading, popularity, rebuy_rate, trend
 from ops_platform.models.interactions import IdsLike, Interactions, numbered, positions
 from ops_platform.models.item_item import ease, matrix, strongest
+from ops_platform.models.moving import MovingEase
 from ops_platform.models.ranking import Recommendations, recommend
 from ops_platform.models.scoring import OF_CUSTOMERS, OF_PRODUCTS, Scoring
 from ops_platform.models.space import Span
@@ -88,7 +89,22 @@ class Recommender(BaseEstimator):
         """
         self._check_parameters()
         known = numbered(interactions, as_of)
-        return self._take({**self._of_products(known), **self._of_customers(known)})
+        bought = matrix(known, np.ones(len(known.age))) > 0
+        weights = ease(bought.astype(float), self.regularisation, self.threads)
+        return self._take({**self._of_products(known, weights), **self._of_customers(known)})
+
+    def fits(self, histories: Iterable[tuple[pd.DataFrame, date]]) -> Iterator[Self]:
+        """This recipe fitted on one history after another, each with its as-of.
+
+        As `fit` gives it but for rounding, and several times as fast where they differ by days.
+        Raises TrainingError as `fit`.
+        """
+        self._check_parameters()
+        moving = MovingEase(self.regularisation, self.threads)
+        for interactions, as_of in histories:
+            known = numbered(interactions, as_of)
+            learned = self._of_products(known, moving.weights(known))
+            yield type(self)(**self.get_params())._take({**learned, **self._of_customers(known)})
 
     def recommend(
         self, customers: IdsLike, k: int = 20, discovery: bool = False
@@ -128,9 +144,7 @@ class Recommender(BaseEstimator):
             if name != "seed" and not value > 0:
                 raise TrainingError(f"Recommender({name}={value!r}): it must be above 0.")
 
-    def _of_products(self, known: Interactions) -> dict[str, np.ndarray]:
-        bought = matrix(known, np.ones(len(known.age))) > 0
-        weights = ease(bought.astype(float), self.regularisation, self.threads)
+    def _of_products(self, known: Interactions, weights: np.ndarray) -> dict[str, np.ndarray]:
         links = strongest(weights, self.neighbours).astype(np.float32)
         age = np.zeros(len(known.products), dtype=np.int64)
         np.maximum.at(age, known.product, known.age)

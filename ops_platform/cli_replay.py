@@ -1,0 +1,114 @@
+"""`ops replay`: what each retraining policy would have cost and earned on one's own history."""
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ops_platform.prompt import Json, console, errors, print_json, working
+
+if TYPE_CHECKING:
+    from ops_platform.replay.backtest import Backtest
+    from ops_platform.replay.figures import Between, Figure
+
+DAY = ["%Y-%m-%d"]
+
+
+def replay(
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of monitor/policies/ and its parameters, say every:28; give it again for "
+            "more side by side. [default: the one of OPS_RETRAINING_POLICY]"
+        ),
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=DAY, help="[default: half-way through the history]"),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=DAY, help="[default: the newest published day]"),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A recommender of models/zoo/.")] = "recommender",
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the picture there; a PNG.", dir_okay=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Walk retraining policies through history day by day, beside never and daily retraining.
+
+    What was fitted is kept: a replay that was stopped goes on, and more policies cost little.
+    """
+    with working("replaying") as settings:
+        from ops_platform.replay.backtest import replay as walk
+        from ops_platform.replay.figures import figures
+        from ops_platform.replay.picture import picture as drawn
+        from ops_platform.replay.request import request_of
+
+        days = (one.date() if one else None for one in (first, last))
+        found = walk(request_of(settings, model, policy or [], *days), _say)
+        told = figures(found, settings.seed)
+        if picture is not None:
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            picture.write_bytes(drawn(found))
+    if as_json:
+        print_json(_as_json(found, told))
+        return
+    for task in dict.fromkeys(one.task for one in told):
+        console.print(_table(found, [one for one in told if one.task == task]))
+    if picture is not None:
+        console.print(f"picture: {escape(str(picture))}", soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    errors.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def _table(found: "Backtest", told: "list[Figure]") -> Table:
+    table = Table(
+        *("policy", "trainings", "fit s", "NDCG@20", "95 %", "less than daily", "95 %"),
+        *("of its gain", "95 %"),
+        title=f"{found.model}, {found.first} to {found.last}, {told[0].task}: "
+        f"{told[0].visits:,} visits",
+    )
+    for one in told:
+        trainings = found.walks[one.policy].trainings
+        table.add_row(
+            escape(one.policy),
+            str(len(trainings)),
+            f"{sum(training.seconds for training in trainings):.0f}",
+            *_between(one.ndcg, ".4f"),
+            *_between(one.regret, "+.4f"),
+            *(_between(one.kept, ".1%") if one.kept else ("", "")),
+        )
+    return table
+
+
+def _between(one: "Between", form: str) -> tuple[str, str]:
+    return format(one.value, form), f"{one.low:{form}} to {one.high:{form}}"
+
+
+def _as_json(found: "Backtest", told: "list[Figure]") -> dict[str, Any]:
+    from ops_platform.replay.figures import TASKS, by_day
+
+    return {
+        "model": found.model,
+        "from": found.first,
+        "to": found.last,
+        "first_champion_as_of": found.start,
+        "figures": [asdict(one) for one in told],
+        "trainings": {
+            name: [asdict(one) for one in walk.trainings] for name, walk in found.walks.items()
+        },
+        "ndcg_at_20_by_day": {
+            task: {
+                f"{day:%Y-%m-%d}": row for day, row in by_day(found, task).to_dict("index").items()
+            }
+            for task in TASKS
+        },
+    }
