@@ -23,6 +23,7 @@ from ops_platform.monitor.schedules import (
     weekly_schedule,
 )
 from ops_platform.monitor.sensors import failed_run_sensor, missing_sensor, retraining_sensor
+from ops_platform.replay.assets import policies, replay_job
 from ops_platform.run_executor import told_executor
 from ops_platform.serve.assets import release_asset
 from ops_platform.serve.checks import parity_check
@@ -54,6 +55,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             release_asset(),
             drift_asset(watched),
             inputs_asset(models),
+            policies,
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),
@@ -63,7 +65,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             inputs_check(models),
             parity_check(),
         ],
-        jobs=[nightly_job(watched), retraining_job(models)],
+        jobs=[nightly_job(watched), retraining_job(models), replay_job()],
         sensors=[
             landing_sensor(contracts),
             data_automation(),

@@ -36,16 +36,16 @@ def nightly_job(watched: list[str]) -> UnresolvedAssetJobDefinition:
 
     `watched` are the models that the monitor watches.
     """
-    trained = dg.AssetSelection.groups("models", "serve")
+    others = dg.AssetSelection.groups("models", "serve", "replay")
     return dg.define_asset_job(
         NIGHTLY,
-        selection=(dg.AssetSelection.all() - trained)
+        selection=(dg.AssetSelection.all() - others)
         | dg.AssetSelection.checks(
             *(dg.AssetCheckKey(dg.AssetKey(["models", m]), CHECK) for m in watched),
             dg.AssetCheckKey(RELEASE, PARITY),
         ),
         tags={"ops": "dataops", **MAX_RETRIES},
-        description="Everything but models, from the deliveries on.",
+        description="Everything but models and replays, from the deliveries on.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How a champion stands in production: what policies ask for, read from the lake and the registry."""
+"""How a champion stands in production: what policies ask for, from the lake and the registry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

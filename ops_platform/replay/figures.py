@@ -1,6 +1,6 @@
 """What each policy earned: quality, regret against daily, and how much of its gain is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,19 @@ def by_day(backtest: Backtest, task: Task) -> pd.DataFrame:
 def figures(backtest: Backtest, seed: int = 0) -> list[Figure]:
     """Each policy's figures for both tasks."""
     return [one for task in TASKS for one in _of_task(values(backtest, task), task, seed)]
+
+
+def as_markdown(backtest: Backtest, told: Sequence[Figure], task: Task) -> str:
+    """The figures of a task as a Markdown table."""
+    head = "| policy | trainings | NDCG@20 | less than daily | of its gain |\n|---|---|---|---|---|"
+    rows = [
+        f"| {one.policy} | {len(backtest.walks[one.policy].trainings)} | {one.ndcg.value:.4f} "
+        f"| {one.regret.value:+.4f} [{one.regret.low:+.4f}, {one.regret.high:+.4f}] "
+        f"| {f'{one.kept.value:.1%}' if one.kept else ''} |"
+        for one in told
+        if one.task == task
+    ]
+    return "\n".join([head, *rows])
 
 
 def _of_task(scores: pd.DataFrame, task: Task, seed: int) -> Iterator[Figure]:

@@ -40,9 +40,9 @@ def period_of(trade: Sequence[date], first: date | None, last: date | None) -> P
     last = last or trade[-1]
     told = f"the history is of {trade[0]} to {trade[-1]}"
     if first > last:
-        raise ReplayError(f"--from {first} is after --to {last}; {told}")
+        raise ReplayError(f"the first day, {first}, is after the last, {last}; {told}")
     if last > trade[-1]:
-        raise ReplayError(f"--to {last} is later than what is published; {told}")
+        raise ReplayError(f"the last day, {last}, is later than what is published; {told}")
     days = tuple(day for day in trade if first <= day <= last)
     before = [day for day in trade if day < first]
     if len(days) < 2 or not before:
@@ -51,3 +51,11 @@ def period_of(trade: Sequence[date], first: date | None, last: date | None) -> P
             f"for the first champion; two and one are needed: {told}"
         )
     return Period(days, before[-1], trade[0])
+
+
+def day_of(text: str, name: str) -> date | None:
+    """The day that a text names, None where it is empty; raises ReplayError for another text."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ReplayError(f"{name}={text!r} is no day: write it as YYYY-MM-DD") from None

@@ -108,7 +108,7 @@ class Store:
 
     def _load(self, as_of: date) -> Scores:
         path = self._path(as_of)
-        with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             with np.load(path) as held:
                 seconds = float(held["seconds"])
                 scores = Scores(held["ndcg"], held["discovery"], held["known"], seconds)

@@ -5,12 +5,12 @@ import pytest
 from ops_platform.monitor.retraining import MOST_FAILURES, Attempt, Cause, Rules, next_attempt
 
 CAUSE = Cause("recommender-v1-2024-05-01", "alarm")
-RULES = Rules(cooldown_days=7, shortest_days=7, retry_seconds=60)
+RULES = Rules(cooldown_days=7, shortest_days=7, retry_seconds=60, a_month=3)
 DAY, NOW = date(2024, 5, 20), datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD = date(2024, 5, 1)
 
 
-def ask(*attempts, as_of=DAY, unfit="", champion_as_of=OLD, time=NOW, rules=RULES):
+def ask(*attempts, as_of=DAY, unfit="", champion_as_of=OLD, trained=0, time=NOW, rules=RULES):
     return next_attempt(
         CAUSE,
         attempts,
@@ -18,6 +18,7 @@ def ask(*attempts, as_of=DAY, unfit="", champion_as_of=OLD, time=NOW, rules=RULE
         as_of=as_of,
         unfit=unfit,
         champion_as_of=champion_as_of,
+        trained_this_month=trained,
         system_time=time,
     )
 
@@ -39,12 +40,20 @@ def test_without_a_champion_there_is_no_cooldown():
 
 
 @pytest.mark.parametrize(("days", "number"), [(6, None), (7, 1)])
-@pytest.mark.parametrize("rules", [RULES, Rules(0, 7, 60), Rules(7, 1, 60)])
+@pytest.mark.parametrize("rules", [RULES, Rules(0, 7, 60, 3), Rules(7, 1, 60, 3)])
 def test_a_young_champion_is_left_alone(days, number, rules):
     found, why = ask(champion_as_of=DAY - timedelta(days=days), rules=rules)
 
     assert found == number
     assert number or "7 are needed" in why
+
+
+def test_a_months_budget_is_not_exceeded_unless_there_is_no_champion():
+    assert ask(trained=2)[0] == 1
+    found, why = ask(trained=3)
+    assert found is None
+    assert "3 trainings in 2024-05, OPS_RETRAININGS_A_MONTH allows 3" in why
+    assert ask(trained=3, champion_as_of=None)[0] == 1
 
 
 def test_an_alarm_waits_while_a_run_for_it_is_under_way():

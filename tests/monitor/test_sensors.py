@@ -8,7 +8,7 @@ from dagster._core.storage.tags import SENSOR_NAME_TAG
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from ops_platform.automation import CAUSE_TAG, MAX_RETRIES, RETRAINING, data_automation
-from ops_platform.errors import MonitorError
+from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract_file import read_contract_of, read_contracts
 from ops_platform.ingest.rows import make_tables
@@ -132,6 +132,33 @@ def test_an_alarm_asks_for_one_run_by_its_key_with_its_cause(alarmed: Home, tick
     assert request.run_key == again.run_key == f"{request.tags[CAUSE_ID_TAG]}#1"
     assert request.tags[CAUSE_TAG].startswith(f"alarm {NAME}-v1-")
     assert request.tags[AS_OF_TAG] == NEWEST.isoformat()
+
+
+def test_the_policy_of_the_settings_decides(home: Home, orders, tick):
+    home.publish(orders(0.0))
+    home.crown()
+    home.watch()
+    age = (NEWEST - AS_OF).days
+
+    (request,) = tick(retraining_policy=f"cusum+every:{age}").run_requests
+    assert request.run_key == f"{NAME}-v1-{age}-days#1"
+    assert request.tags[CAUSE_TAG] == f"the champion is {age} days old, retrained every {age}"
+    (request,) = tick(retraining_policy="worth_it:cost=0.001").run_requests
+    assert request.tags[CAUSE_ID_TAG].startswith(f"{NAME}-v1-worth-2024-W")
+    assert tick(retraining_policy="worth_it:cost=1e6").run_requests == []
+    with pytest.raises(OpsError, match="only cusum, every, "):
+        tick(retraining_policy="sometimes")
+
+
+def test_a_months_budget_counts_what_the_registry_holds(home: Home, orders, tick):
+    home.publish(orders(0.0))
+    home.crown(NEWEST.replace(day=2))
+    home.crown(NEWEST.replace(day=5))
+
+    found = tick(retraining_policy="every:10", retrainings_a_month=2)
+    assert found.run_requests == []
+    assert "2 trainings in 2024-04, OPS_RETRAININGS_A_MONTH allows 2" in found.skip_message
+    assert len(tick(retraining_policy="every:10", retrainings_a_month=3).run_requests) == 1
 
 
 def test_a_young_champion_waits_and_says_so(alarmed: Home, tick):

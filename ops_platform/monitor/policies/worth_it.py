@@ -9,10 +9,10 @@ from ops_platform.monitor.policy import Reason, Standing
 # share of the NDCG. This and the decay are from 2011-02 to 2011-05 of Online Retail.
 LOST_ON_STRANGERS = 0.7
 # Share of the NDCG that a champion loses with each day of age, before any champion has been seen.
-DECAY = 0.004
+DECAY = 0.0027
 # The sum of squares, in days squared, of past champions' ages that says as much as DECAY does: a
 # day's NDCG varies by a tenth, and the decay of another shop by half of it.
-DECAY_WEIGHT = 2500.0
+DECAY_WEIGHT = 5000.0
 
 
 class WorthIt:
@@ -29,7 +29,7 @@ class WorthIt:
     cost : of a training, in NDCG@20 summed over visits.
     """
 
-    def __init__(self, cost: float = 2.5) -> None:
+    def __init__(self, cost: float = 2.0) -> None:
         """Store the cost; raises ValueError where it is not positive."""
         if not cost > 0:
             raise ValueError(f"cost must be above 0, not {cost:g}")
@@ -46,8 +46,8 @@ class WorthIt:
         if lost < self.cost:
             return None
         text = (
-            f"a fresh model would have earned {lost:.1f} NDCG@20 since {standing.as_of}, a training "
-            f"costs {self.cost:g} (decay {rate:.2%} a day)"
+            f"a fresh model would have earned {lost:.1f} NDCG@20 more since {standing.as_of}, "
+            f"a training costs {self.cost:g} (decay {rate:.2%} a day)"
         )
         return Reason(f"worth-{standing.day:%G-W%V}", text)
 
