@@ -60,7 +60,7 @@ def replay(
         print_json(_as_json(found, told))
         return
     for task in dict.fromkeys(one.task for one in told):
-        console.print(_table(found, [one for one in told if one.task == task]))
+        console.print(table(found, [one for one in told if one.task == task]))
     if picture is not None:
         console.print(f"picture: {escape(str(picture))}", soft_wrap=True)
 
@@ -69,8 +69,9 @@ def _say(text: str) -> None:
     errors.print(escape(text), highlight=False, soft_wrap=True)
 
 
-def _table(found: "Backtest", told: "list[Figure]") -> Table:
-    table = Table(
+def table(found: "Backtest", told: "list[Figure]") -> Table:
+    """The figures of one task, a row a policy."""
+    shown = Table(
         *("policy", "trainings", "fit s", "NDCG@20", "95 %", "less than daily", "95 %"),
         *("of its gain", "95 %"),
         title=f"{found.model}, {found.first} to {found.last}, {told[0].task}: "
@@ -78,7 +79,7 @@ def _table(found: "Backtest", told: "list[Figure]") -> Table:
     )
     for one in told:
         trainings = found.walks[one.policy].trainings
-        table.add_row(
+        shown.add_row(
             escape(one.policy),
             str(len(trainings)),
             f"{sum(training.seconds for training in trainings):.0f}",
@@ -86,7 +87,7 @@ def _table(found: "Backtest", told: "list[Figure]") -> Table:
             *_between(one.regret, "+.4f"),
             *(_between(one.kept, ".1%") if one.kept else ("", "")),
         )
-    return table
+    return shown
 
 
 def _between(one: "Between", form: str) -> tuple[str, str]:

@@ -42,15 +42,16 @@ NOT_AGAIN = (
 
 
 def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
-    """An alarm, or no champion yet, asks for one run of the retraining job."""
+    """The retraining policy, or no champion yet, asks for one run of the retraining job."""
 
     @dg.sensor(
         name=RETRAINING,
         job_name=RETRAINING,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for a retraining when there is no champion yet, or it has an alarm; "
-        "again, with back-off, when that run fails. What it waits for is said in its ticks.",
+        description="Asks for a retraining when there is no champion yet, or the policy "
+        "(OPS_RETRAINING_POLICY) has a reason; again, with back-off, when that run fails. What it "
+        "waits for is said in its ticks.",
     )
     def retraining(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -60,9 +61,11 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
         if day is None:
             return dg.SensorResult(skip_reason="no features are published yet")
         requests, waiting = [], []
+        # One that is not there fails the tick, and not each model of it.
+        asked = policy(settings.retraining_policy)
         for model in models:
             try:
-                request, whys = _due(context, settings, registry, model, day)
+                request, whys = _due(context, settings, registry, asked, model, day)
             except OpsError as error:
                 # The other models are retrained all the same.
                 request, whys = None, [f"{model}: {error}"]
@@ -72,9 +75,10 @@ def retraining_sensor(models: list[str]) -> dg.SensorDefinition:
         for why in waiting if requests else ():
             # A tick that asks for a run shows no reason to skip.
             context.log.info(why)
+        nothing = f"by {settings.retraining_policy} there is no reason to retrain"
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else "; ".join(waiting) or "no alarm",
+            skip_reason=None if requests else "; ".join(waiting) or nothing,
         )
 
     return retraining
@@ -84,6 +88,7 @@ def _due(
     context: dg.SensorEvaluationContext,
     settings: Settings,
     registry: Registry,
+    asked: Policy,
     model: str,
     day: date,
 ) -> tuple[dg.RunRequest | None, list[str]]:
@@ -94,7 +99,7 @@ def _due(
         reconcile(registry, settings.releases, model)
     except OpsError as error:
         waiting.append(str(error))
-    cause, champion = _cause(policy(settings.retraining_policy), lake, registry, model, day)
+    cause, champion = _cause(asked, lake, registry, model, day)
     if cause is None:
         return None, waiting
     unfit = unfit_now(lake)
@@ -115,13 +120,13 @@ def _due(
 
 
 def _cause(
-    policy: Policy, lake: Lake, registry: Registry, model: str, day: date
+    asked: Policy, lake: Lake, registry: Registry, model: str, day: date
 ) -> tuple[Cause | None, Version | None]:
     """Why a model is to be trained, if it is, and its champion, if there is one."""
     champion = registry.champion(model)
     if champion is None:
         return Cause(f"{model}-first", f"{model} has no champion yet"), None
-    reason = policy.reason(standing(lake, registry, champion, day))
+    reason = asked.reason(standing(lake, registry, champion, day))
     if reason is None:
         return None, champion
     return Cause(f"{model}-v{champion.version}-{reason.key}", reason.text), champion

@@ -1,6 +1,7 @@
 """Several policies side by side on one history, with the two ends: never and daily."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -64,36 +65,48 @@ def replay(request: Request, say: Say = lambda text: None) -> Backtest:
     ReplayError : as `period_of`.
     NotPublishedError : there are no features yet.
     """
+    with walker_for(request, say) as walker:
+        walks = {}
+        for spec, policy in request.policies.items():
+            if spec not in (NEVER, DAILY):
+                say(f"walking {spec}")
+                walks[spec] = walker.walk(policy, request.rules)
+        return beside_the_ends(walker, walks)
+
+
+@contextmanager
+def walker_for(request: Request, say: Say = lambda text: None) -> Iterator[Walker]:
+    """What walks policies through the period that is asked for, the recipe fitted as of each day.
+
+    Raises as `replay`.
+    """
     pointer = published_with_features(request.lake)
     with connect(request.lake, snapshot=pointer.snapshot) as connection:
         newest = max(day for _, day in stamps_of(connection, find_views()))
         lines = lines_between(connection, date.min, newest)
         trade = [day.date() for day in lines["day"].drop_duplicates()]
         period = period_of(trade, request.first, request.last)
-        visits = visits_of(lines)
         digests = [digest_rows(connection, sql) for sql in _DATA]
         folder = folder_of(request.home, request.model, digests)
         say(f"what is fitted is kept in {folder}")
-        store = Store(folder, request.model, visits, partial(interactions_by, connection), say)
+        known = partial(interactions_by, connection)
+        store = Store(folder, request.model, visits_of(lines), known, say)
         # In order, which is cheaper; what else a policy needs is fitted when it does.
         store.prepare([period.start, *period.days[:-1]])
-        walks = _walks(Walker(request.name, store, period, request.rule), request, say)
+        yield Walker(request.name, store, period, request.rule)
+
+
+def beside_the_ends(walker: Walker, walks: Mapping[str, Walk]) -> Backtest:
+    """Walks with those of never and daily retraining."""
+    visits, period = walker.store.visits, walker.period
     inside = slice(visits.first_after(period.start), visits.first_after(period.days[-1]))
+    never, daily = (walker.walk(policy, UNBOUND) for policy in (Never(), Every(1)))
     return Backtest(
-        request.name,
+        walker.model,
         period.days[0],
         period.days[-1],
         period.start,
         visits.day[inside],
         visits.customer[inside],
-        walks,
+        {NEVER: never, **walks, DAILY: daily},
     )
-
-
-def _walks(walker: Walker, request: Request, say: Say) -> dict[str, Walk]:
-    walks = {NEVER: walker.walk(Never(), UNBOUND)}
-    for spec, policy in request.policies.items():
-        if spec not in (NEVER, DAILY):
-            say(f"walking {spec}")
-            walks[spec] = walker.walk(policy, request.rules)
-    return {**walks, DAILY: walker.walk(Every(1), UNBOUND)}

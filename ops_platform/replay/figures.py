@@ -82,18 +82,19 @@ def _of_task(scores: pd.DataFrame, task: Task, seed: int) -> Iterator[Figure]:
         kept = None
         if gained.min() > 0:
             share = (means[name] - means[NEVER]) / (means[DAILY] - means[NEVER])
-            kept = _between(share, (resampled[name] - resampled[NEVER]) / gained)
+            kept = between(share, (resampled[name] - resampled[NEVER]) / gained)
         yield Figure(
             str(name),
             task,
             len(scores),
-            _between(means[name], resampled[name]),
-            _between(means[DAILY] - means[name], resampled[DAILY] - resampled[name]),
+            between(means[name], resampled[name]),
+            between(means[DAILY] - means[name], resampled[DAILY] - resampled[name]),
             kept,
         )
 
 
-def _between(value: float, resampled: pd.Series) -> Between:
+def between(value: float, resampled: pd.Series) -> Between:
+    """A figure with its interval, from what it is in each resample."""
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Between(float(value), float(low), float(high))
 
