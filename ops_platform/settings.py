@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         7, ge=1, description="A window of fewer days is too early to judge."
     )
     cooldown_days: int = Field(
-        7, ge=0, description="A champion younger than this is not retrained on an alarm."
+        7, ge=0, description="A champion younger than this is not retrained."
     )
     retraining_policy: str = Field(
         "cusum", description="Of monitor/policies/, with parameters, say every:28."
