@@ -24,6 +24,10 @@ class Evidence(Protocol):
         """Its alarms, oldest first."""
         ...
 
+    def input_alarms(self) -> Sequence[Alarm]:
+        """Those of the model's inputs since its as-of, oldest first."""
+        ...
+
     def past(self) -> pd.DataFrame:
         """As `judged`, of the champions before it, with version and age, days since its as-of."""
         ...

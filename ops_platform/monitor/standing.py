@@ -11,6 +11,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor.alarms import Alarm, alarms
+from ops_platform.monitor.inputs import newest_input_alarm
 from ops_platform.monitor.policy import Standing
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.tables import read_drift
@@ -47,6 +48,11 @@ class InProduction:
     def alarms(self) -> Sequence[Alarm]:
         """As `Evidence`, each with all the features that changed."""
         return alarms(self._drift(self.champion.version))
+
+    def input_alarms(self) -> Sequence[Alarm]:
+        """As `Evidence`; the newest alone."""
+        newest = newest_input_alarm(self.lake, self.champion.name)
+        return [newest] if newest and newest.period > as_of_of(self.champion) else []
 
     def past(self) -> pd.DataFrame:
         """As `Evidence`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
+import duckdb
 import numpy as np
 
 from ops_platform.features.build import published_with_features, stamps_of
@@ -13,11 +14,13 @@ from ops_platform.features.view import find_views
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
 from ops_platform.models.recommending import interactions_by
+from ops_platform.monitor.input_profiles import ALL, BEFORE, inputs_of, profile
 from ops_platform.monitor.policies.every import Every
 from ops_platform.monitor.policies.never import Never
 from ops_platform.monitor.retraining import Rules
 from ops_platform.monitor.watch import lines_between
 from ops_platform.replay.history import visits_of
+from ops_platform.replay.input_walk import Days, InputWalk
 from ops_platform.replay.period import period_of
 from ops_platform.replay.request import Request
 from ops_platform.replay.store import Store, folder_of
@@ -93,7 +96,20 @@ def walker_for(request: Request, say: Say = lambda text: None) -> Iterator[Walke
         store = Store(folder, request.model, visits_of(lines), known, say)
         # In order, which is cheaper; what else a policy needs is fitted when it does.
         store.prepare([period.start, *period.days[:-1]])
-        yield Walker(request.name, store, period, request.rule)
+        profiles = partial(_inputs, connection, request.name, newest)
+        inputs = InputWalk(request.name, profiles, request.false_alarm_days)
+        yield Walker(request.name, store, period, request.rule, inputs)
+
+
+def _inputs(connection: duckdb.DuckDBPyConnection, name: str, until: date) -> Days:
+    """The profiles of what the model sees, by day and feature; nothing was served in the past."""
+    seen = inputs_of(name)
+    dataset = seen.datasets[0]
+    days = profile(connection, seen, dataset, BEFORE, until)[ALL]
+    return {
+        day: {f"{dataset}/{column}": one for column, one in columns.items()}
+        for day, columns in days.items()
+    }
 
 
 def beside_the_ends(walker: Walker, walks: Mapping[str, Walk]) -> Backtest:

@@ -24,6 +24,7 @@ class Request:
     policies : by what names them.
     first, last : day of the period; None for the later half of the history.
     rule : raises the alarms.
+    false_alarm_days : mean days to a false alarm of the inputs.
     rules : that hold for all policies but never and daily.
     """
 
@@ -35,6 +36,7 @@ class Request:
     first: date | None
     last: date | None
     rule: AlarmRule
+    false_alarm_days: float
     rules: Rules
 
 
@@ -60,5 +62,6 @@ def request_of(
         first,
         last,
         alarm_rule(settings.alarm_rule, settings.alarm_bound),
+        settings.false_alarm_days,
         rules_of(settings),
     )

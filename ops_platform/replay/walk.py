@@ -17,6 +17,7 @@ from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS, Reference, require_history, summarise
 from ops_platform.monitor.retraining import Cause, Rules, next_attempt
 from ops_platform.monitor.standing import of_past, traffic
+from ops_platform.replay.input_walk import InputWalk
 from ops_platform.replay.period import Period
 from ops_platform.replay.store import Store
 
@@ -57,11 +58,14 @@ class Walker:
     store : how the recipe does as of each day.
     period : whose days; the first champion is of the day before them.
     rule : raises the alarms.
+    inputs : raises those of the inputs.
     """
 
-    def __init__(self, model: str, store: Store, period: Period, rule: AlarmRule) -> None:
+    def __init__(
+        self, model: str, store: Store, period: Period, rule: AlarmRule, inputs: InputWalk
+    ) -> None:
         """Keep what is given."""
-        self.model, self.period = model, period
+        self.model, self.period, self.inputs = model, period, inputs
         self.store, self._rule = store, rule
         self._drift: dict[date, pd.DataFrame] = {}
         visits = store.visits
@@ -151,6 +155,11 @@ class Then:
     def alarms(self) -> Sequence[Alarm]:
         """As `Evidence`."""
         return alarms(self.judged())
+
+    def input_alarms(self) -> Sequence[Alarm]:
+        """As `Evidence`."""
+        found = self._walker.inputs.alarms(self._champions)
+        return [alarm for alarm in found if alarm.period <= self._day]
 
     def past(self) -> pd.DataFrame:
         """As `Evidence`."""

@@ -35,6 +35,7 @@ class Found:
 
     days: pd.DataFrame = field(default_factory=judged)
     raised: tuple[Alarm, ...] = ()
+    drifted: tuple[Alarm, ...] = ()
     before: pd.DataFrame = field(default_factory=lambda: of_past([]))
     visits: pd.DataFrame = field(default_factory=trade)
 
@@ -43,6 +44,9 @@ class Found:
 
     def alarms(self):
         return self.raised
+
+    def input_alarms(self):
+        return self.drifted
 
     def past(self):
         return self.before
@@ -81,6 +85,15 @@ def test_of_two_alarms_the_newest_is_the_one_cause():
         "2024-03-08",
         "alarm recommender-v3-2024-03-08: seen on 8",
     )
+
+
+def test_drift_of_the_inputs_is_a_cause_of_its_own():
+    assert ask("on_drift", raised=(alarm(5),)) is None
+    assert ask("on_drift", drifted=(alarm(5), alarm(8)))[0] == "inputs-2024-03-08"
+    # Two alarms at once are one cause, that of the policy that is asked first.
+    both = {"raised": (alarm(8),), "drifted": (alarm(8),)}
+    assert ask("cusum+on_drift", **both)[0] == "2024-03-08"
+    assert ask("on_drift+cusum", **both)[0] == "inputs-2024-03-08"
 
 
 def test_a_bound_on_the_performance_needs_all_its_days():

@@ -10,6 +10,7 @@ import pytest
 from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.monitor.alarm_rules.cusum import Cusum
 from ops_platform.replay.history import visits_of
+from ops_platform.replay.input_walk import InputWalk
 from ops_platform.replay.period import period_of
 from ops_platform.replay.store import Store
 from ops_platform.replay.walk import Walker
@@ -48,6 +49,7 @@ def walker(tmp_path) -> Callable[..., Walker]:
         trade = [day.date() for day in lines["day"].drop_duplicates()]
         period = replace(period_of(trade, FIRST, None), **given)
         store = Store(tmp_path / folder, RECIPE, visits_of(lines), known)
-        return Walker("recommender", store, period, Cusum(bound))
+        inputs = InputWalk("recommender", dict, 365.0)
+        return Walker("recommender", store, period, Cusum(bound), inputs)
 
     return made

@@ -56,7 +56,8 @@ def test_policies_stand_side_by_side_with_both_ends(ask, home: Home, tmp_path):
 
     # What was fitted is kept, for other policies too.
     before = {path: path.stat().st_mtime_ns for path in home.settings.home.glob("replay/*/*.npz")}
-    code, out, told = ask("--policy", "every:7", "--from", "2024-03-21")
+    more = ("--policy", "every:7", "--policy", "on_drift+worth_it")
+    code, out, told = ask(*more, "--from", "2024-03-21")
     assert code == 0
     assert "fitted as of" not in told
     assert "every:7" in out
