@@ -35,6 +35,8 @@ PRODUCTION = "cusum+every:28"
 ASKED = ["every:28", "cusum", PRODUCTION, "on_performance", "worth_it", "every:7"]
 DRIFT_AWARE = {"cusum", PRODUCTION, "on_performance", "worth_it"}
 NUMBERS = [4, 8, 16, 32]
+# Where the cost for a number is looked for.
+COSTS, HALVINGS = (0.05, 100.0), 14
 KEPT_MIN, TRAININGS_MAX = 0.95, 16
 MINUTES_MAX = 10.0
 console = Console(width=140)
@@ -58,15 +60,22 @@ class Evenly:
 
 
 def worth_it_with(walker: Walker, number: int) -> tuple[float, Walk] | None:
-    """The cost at which `worth_it` trains so often, the middle one, and its walk; None without."""
-    found = []
-    for cost in np.geomspace(50, 0.05, 60):
-        walk = walker.walk(WorthIt(float(cost)), UNBOUND)
+    """The lowest cost at which `worth_it` trains so often, and its walk; None where there is none.
+
+    At the lowest the losses of all champions are alike, the last one's too, as the days of the
+    schedule's are.
+    """
+    found, (low, high) = None, COSTS
+    for _ in range(HALVINGS):
+        cost = float(np.sqrt(low * high))
+        walk = walker.walk(WorthIt(cost), UNBOUND)
+        if len(walk.trainings) > number:
+            low = cost
+            continue
+        high = cost
         if len(walk.trainings) == number:
-            found.append((float(cost), walk))
-        if len(walk.trainings) > number + 2:
-            break
-    return found[len(found) // 2] if found else None
+            found = cost, walk
+    return found
 
 
 def at_equal_numbers(walker: Walker, numbers: Sequence[int]) -> tuple[Backtest, dict[int, float]]:

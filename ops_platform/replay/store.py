@@ -74,7 +74,7 @@ class Store:
             seconds = time.perf_counter() - start - reading
             self._write(day, score(model, self.visits, day, seconds))
             now = time.monotonic()
-            if now - said >= SAY_SECONDS or number + 1 == len(missing):
+            if now - said >= SAY_SECONDS or 1 < len(missing) == number + 1:
                 said, done = now, number + 1
                 left = (now - began) / done * (len(missing) - done)
                 self._say(f"fitted as of {day}: {done} of {len(missing)} days, {left:.0f} s left")
