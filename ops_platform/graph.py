@@ -14,7 +14,7 @@ from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.models.kinds import recommenders
-from ops_platform.monitor.assets import drift_asset, drift_check
+from ops_platform.monitor.assets import drift_asset, drift_check, performance_asset
 from ops_platform.monitor.checks import inputs_asset, inputs_check
 from ops_platform.monitor.schedules import (
     nightly_job,
@@ -56,6 +56,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             drift_asset(watched),
             inputs_asset(models),
             policies,
+            performance_asset(watched, [contract.name for contract in used]),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),

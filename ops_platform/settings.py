@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     false_alarm_days: float = Field(
         365, ge=1, description="Mean days to a false alarm of a model's inputs, at least."
     )
+    label_days: int = Field(
+        7, ge=1, description="Within so many days what was recommended is to be bought."
+    )
 
     hash_key: SecretStr | None = Field(
         None,

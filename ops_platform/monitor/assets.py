@@ -16,14 +16,18 @@ from ops_platform.lake.lock import POOL
 from ops_platform.models.registry import Registry
 from ops_platform.monitor.alarm_rule import alarm_rule
 from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
+from ops_platform.monitor.live_tables import PERFORMANCE
+from ops_platform.monitor.performance import Measured, measure
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS
+from ops_platform.monitor.shown import performance_table
 from ops_platform.monitor.tables import DRIFT, read_reference
 from ops_platform.monitor.watch import Watched, watch
 from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
 
 KEY = dg.AssetKey(["monitor", "drift"])
+PERFORMANCE_KEY = dg.AssetKey(["monitor", "performance"])
 CHECK = "drift"
 
 
@@ -103,6 +107,57 @@ def _table(watched: Watched) -> str:
     ]
     head = f"| day | {NDCG} | reference | effect | statistic | bound | |"
     return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
+
+
+def performance_asset(models: list[str], sources: list[str]) -> dg.AssetsDefinition:
+    """The asset `monitor/performance`: what was answered, and what the customers did then.
+
+    `sources` are those that the marts are made of.
+    """
+
+    @dg.asset(
+        key=PERFORMANCE_KEY,
+        deps=[PUBLISHED_FEATURES],
+        group_name="monitor",
+        owners=["team:data-science"],
+        kinds={"duckdb", "pandas"},
+        tags={"ops": "mlops"},
+        pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
+        description="Hit rate and NDCG of what the service answered, by day, version and segment, "
+        "beside a baseline on the same customers; estimated until the labels have come.",
+        metadata={"dagster/table_name": f"lake.{PERFORMANCE}"},
+    )
+    @told_plainly()
+    def performance(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        lake = Lake.at(settings)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        over = settings.now().date() - timedelta(days=1)
+        measured, faults = list[Measured](), list[str]()
+        for name in models:
+            try:
+                found = measure(lake, registry, name, over, settings.label_days, set(sources))
+                measured.append(found)
+            except OpsError as error:
+                # The other models are measured all the same.
+                faults.append(f"{name}: {error}")
+                continue
+            context.log.info(f"{name}: {found.reason}")
+        if faults:
+            raise MonitorError("\n".join(faults))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(len(one.rows) for one in measured),
+                "days_ripened": sum(len(one.ripened) for one in measured),
+                "days_waiting": sum(len(one.waiting) for one in measured),
+                "models": {one.model: one.reason for one in measured},
+                "performance": dg.MetadataValue.md("\n\n".join(map(performance_table, measured))),
+            }
+        )
+
+    return performance
 
 
 def drift_check(name: str) -> dg.AssetChecksDefinition:
