@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     label_days: int = Field(
         7, ge=1, description="Within so many days what was recommended is to be bought."
     )
+    probation_days: int = Field(
+        28, ge=1, description="So long a promoted version goes back if it does worse."
+    )
 
     hash_key: SecretStr | None = Field(
         None,

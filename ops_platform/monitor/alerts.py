@@ -1,13 +1,126 @@
 """Alerts: what somebody should look at, to the log and, where one is set, to a webhook."""
 
+import fcntl
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from http.client import HTTPException
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ops_platform.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
+STATE = "alerts.json"
+# Within this time after it was told the same is only counted.
+FOLDED = timedelta(days=1)
+FORGOTTEN = timedelta(days=30)
+FAILED_RUN, ALARM, PROMOTION, ROLLBACK = "failed run", "alarm", "promotion", "rollback"
 Log = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What somebody is told.
+
+    Parameters
+    ----------
+    kind : FAILED_RUN, ALARM, PROMOTION or ROLLBACK.
+    cause : alerts of the same kind and cause are folded into one.
+    what : has happened.
+    since : when it began.
+    sure : how sure that is.
+    done : what the platform did.
+    look : what to look at.
+    """
+
+    kind: str
+    cause: str
+    what: str
+    since: str = ""
+    sure: str = ""
+    done: str = ""
+    look: str = ""
+
+    @property
+    def text(self) -> str:
+        """A line for each thing that there is to say."""
+        beside = {
+            "since": self.since,
+            "how sure": self.sure,
+            "done": self.done,
+            "look at": self.look,
+        }
+        lines = [f"{self.kind}: {self.what}"]
+        return "\n".join([*lines, *(f"{name}: {told}" for name, told in beside.items() if told)])
+
+
+@dataclass(frozen=True)
+class Told:
+    """When an alert was last told, and how often its cause has come again since."""
+
+    at: datetime
+    again: int
+
+
+_STATE = TypeAdapter(dict[str, Told])
+
+
+def tell(told: Alert, settings: Settings, log: Log) -> bool:
+    """Tell of something to the log and the webhook; the same within FOLDED is counted only.
+
+    What is told after that says how often it came again meanwhile. By the platform's clock; one
+    that goes backward begins anew. Returns whether it went out.
+    """
+    now, key = settings.now(), f"{told.kind}: {told.cause}"
+    with _state(settings.home / "monitor", log) as state:
+        last = state.get(key)
+        if last and timedelta(0) <= now - last.at < FOLDED:
+            state[key] = replace(last, again=last.again + 1)
+            log(f"folded, it was told at {last.at:%Y-%m-%d %H:%M}: {told.kind}: {told.what}")
+            return False
+        again = "" if not last or not last.again else f"\nrepeated: {last.again} times more"
+        if out := alert(told.text + again, settings.webhook, log):
+            state[key] = Told(now, 0)
+        return out
+
+
+@contextmanager
+def _state(folder: Path, log: Log) -> Iterator[dict[str, Told]]:
+    """What was told, for one process at a time; what can't be kept holds no alert back."""
+    state, path = dict[str, Told](), folder / STATE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f".{STATE}.lock").open("w")
+    except OSError as error:
+        log(f"{folder} can't be written, so no alert is folded: {error}")
+        yield state
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            if path.exists():
+                state = _STATE.validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            log(f"{path} can't be read, so it is begun anew ({type(error).__name__})")
+        yield state
+        _write(path, state, log)
+
+
+def _write(path: Path, state: dict[str, Told], log: Log) -> None:
+    newest = max((one.at for one in state.values()), default=None)
+    kept = {key: one for key, one in state.items() if newest and newest - one.at < FORGOTTEN}
+    aside = path.with_suffix(".part")
+    try:
+        aside.write_bytes(_STATE.dump_json(kept, indent=1))
+        aside.replace(path)
+    except OSError as error:
+        log(f"{path} can't be written, so this may be told again: {error}")
 
 
 def alert(text: str, webhook: str | None, log: Log) -> bool:

@@ -1,6 +1,6 @@
 """The door of the monitor: drift as an asset, and whether the champion alarms as a check on it."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,20 +10,30 @@ from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.ingest.contract import customer_key
+from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
+from ops_platform.lake.write import write
 from ops_platform.models.registry import Registry
 from ops_platform.monitor.alarm_rule import alarm_rule
 from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
+from ops_platform.monitor.alerts import tell
 from ops_platform.monitor.live_tables import PERFORMANCE
+from ops_platform.monitor.moves import of_move
 from ops_platform.monitor.performance import Measured, measure
+from ops_platform.monitor.probation import PASSED, WORSE, Probation, on_probation, term
+from ops_platform.monitor.probation_table import keep_probation, read_probation
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.shown import performance_table
 from ops_platform.monitor.tables import DRIFT, read_reference
 from ops_platform.monitor.watch import Watched, watch
+from ops_platform.serve import history, release
 from ops_platform.serve.assets import RELEASE
+from ops_platform.serve.promotion import Served
+from ops_platform.serve.rollback import roll_back
 from ops_platform.settings import Settings
 
 KEY = dg.AssetKey(["monitor", "drift"])
@@ -135,11 +145,12 @@ def performance_asset(models: list[str], sources: list[str]) -> dg.AssetsDefinit
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         over = settings.now().date() - timedelta(days=1)
-        measured, faults = list[Measured](), list[str]()
+        measured, judged, faults = list[Measured](), list[Probation](), list[str]()
         for name in models:
             try:
                 found = measure(lake, registry, name, over, settings.label_days, set(sources))
                 measured.append(found)
+                judged += _judge_probation(context, settings, registry, name, over, set(sources))
             except OpsError as error:
                 # The other models are measured all the same.
                 faults.append(f"{name}: {error}")
@@ -153,11 +164,63 @@ def performance_asset(models: list[str], sources: list[str]) -> dg.AssetsDefinit
                 "days_ripened": sum(len(one.ripened) for one in measured),
                 "days_waiting": sum(len(one.waiting) for one in measured),
                 "models": {one.model: one.reason for one in measured},
+                "probation": {f"{one.model} {one.version}": one.told for one in judged},
                 "performance": dg.MetadataValue.md("\n\n".join(map(performance_table, measured))),
             }
         )
 
     return performance
+
+
+def _judge_probation(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    registry: Registry,
+    name: str,
+    over: date,
+    sources: set[str],
+) -> list[Probation]:
+    """What is known of the version on probation, which goes where it does worse; at most one."""
+    lake, on_trial = Lake.at(settings), term(settings.releases, name)
+    if on_trial is None:
+        return []
+    with connect(lake) as connection:
+        before = read_probation(connection, name).get(on_trial.version)
+    if before is not None and before.decision == PASSED:
+        return [before]
+    found = on_probation(
+        lake,
+        registry,
+        on_trial,
+        name,
+        over=over,
+        label_days=settings.label_days,
+        probation_days=settings.probation_days,
+        sources=sources,
+    )
+    write(lake, lambda connection: keep_probation(connection, found))
+    context.log.info(f"{name} version {found.version} on probation: {found.decision}, {found.told}")
+    if found.decision == WORSE:
+        key = customer_key(read_contracts(settings.contracts, settings.hash_key))
+        now, to = settings.now(), found.predecessor
+        served = roll_back(lake, registry, settings.releases, name, now, key, to=to)
+        _tell_of_rollback(context, settings, found, served)
+    return [found]
+
+
+def _tell_of_rollback(
+    context: dg.AssetExecutionContext, settings: Settings, found: Probation, served: Served
+) -> None:
+    context.log_event(
+        dg.AssetObservation(
+            RELEASE,
+            description=f"{found.model} went back from version {found.version} to version "
+            f"{served.version}: {found.told}",
+            metadata={"model": found.model, "release": served.release, "why": found.told},
+        )
+    )
+    move = history.read(release.folder_of(settings.releases, found.model))[-1]
+    tell(of_move(found.model, move, found), settings, context.log.warning)
 
 
 def drift_check(name: str) -> dg.AssetChecksDefinition:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import duckdb
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 from ops_platform.features.build import published_with_features, stamps_of
 from ops_platform.features.view import find_views
 from ops_platform.lake.connect import connect
-from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.lake.write import write
 from ops_platform.models.estimators import recommends
@@ -22,8 +21,8 @@ from ops_platform.monitor.answers import Answers, joined, served, visits, would_
 from ops_platform.monitor.estimate import FIGURES, estimate
 from ops_platform.monitor.judged import counts, judge, summaries
 from ops_platform.monitor.live_tables import AS_OF, SERVED
+from ops_platform.monitor.ripe import unfit_days, waiting
 
-_TRADED = "SELECT DISTINCT purchased_on FROM marts.fct_interactions ORDER BY 1"
 # What of a row nothing is said of before its labels are there.
 COMPARED = ("baseline_hit_rate", "baseline_ndcg", "lead", "lead_low", "lead_high")
 
@@ -78,23 +77,23 @@ def measure(
         known = live_tables.read(connection, live_tables.CALIBRATION, name)
         settled = live_tables.ripe_of(kept)
         shown = served(connection, name, over, settled.get(SERVED, set()))
-    unfit = {one.day: one.told for one in faults(lake) if one.source in sources and one.is_open}
+    unfit = unfit_days(lake, sources)
     with connect(lake, snapshot=snapshot) as connection:
         newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
         done = settled.get(AS_OF, set())
         own = _as_of(connection, registry, champion, kept, done, newest)
         answers = joined([(SERVED, shown), *own])
         days = sorted(set(answers.units["day"].dt.date))
-        waiting = _waiting(connection, days, newest, label_days, unfit)
+        open_days = waiting(connection, days, newest, label_days, unfit)
         countries = dict(connection.execute(COUNTRIES).fetchall())
         judged = judge(connection, answers, countries, label_days)
-    judged["ripe"] = ~judged["period"].dt.date.isin(waiting)
+    judged["ripe"] = ~judged["period"].dt.date.isin(open_days)
     strata = counts(judged)
     rows = _with_estimates(summaries(judged), pd.concat([known[known["ripe"]], strata]))
     kept = write(lake, lambda writer: live_tables.keep(writer, name, settled, rows, strata))
     ripened = sorted(set(rows[rows["ripe"]]["period"].dt.date))
-    reason = f"{len(ripened)} days ripe since the last time, {len(waiting)} wait for labels"
-    return Measured(name, champion.version, ripened, waiting, kept, reason)
+    reason = f"{len(ripened)} days ripe since the last time, {len(open_days)} wait for labels"
+    return Measured(name, champion.version, ripened, open_days, kept, reason)
 
 
 def _as_of(
@@ -122,28 +121,6 @@ def _as_of(
         if number != champion.version:
             is_open &= found["day"].isin(open_rows.loc[open_rows["version"] == number, "period"])
         yield AS_OF, would_give(model, found[is_open].reset_index(drop=True), number)
-
-
-def _waiting(
-    connection: duckdb.DuckDBPyConnection,
-    days: list[date],
-    newest: date,
-    label_days: int,
-    unfit: dict[date, str],
-) -> dict[date, str]:
-    """The days that are not ripe, each with why."""
-    traded = {day for (day,) in connection.execute(_TRADED).fetchall()}
-    found = dict[date, str]()
-    for day in days:
-        window = [day + timedelta(days=n) for n in range(label_days)]
-        faulty = [unfit[one] for one in window if one in unfit]
-        if window[-1] > newest:
-            found[day] = f"what is bought up to {window[-1]} counts"
-        elif faulty:
-            found[day] = f"the data is at fault: {faulty[0]}"
-        elif traded.isdisjoint(window):
-            found[day] = f"nobody has bought anything from {day} to {window[-1]}"
-    return found
 
 
 def _with_estimates(rows: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
