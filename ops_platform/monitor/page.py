@@ -1,0 +1,57 @@
+"""The monitor's page of a model and day: one HTML file that needs nothing else."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ops_platform.monitor import figures
+from ops_platform.monitor.profile import NDCG
+from ops_platform.monitor.report import Report
+
+HERE = Path(__file__).parent
+DAYS_SHOWN = 120
+# Cohen (1988) calls a larger effect large; a population stability index above it is one too.
+LARGE_EFFECT, LARGE_PSI = 0.8, 0.25
+
+
+def page(report: Report, days: int = DAYS_SHOWN) -> str:
+    """The page; the same report gives the same bytes. `days` are drawn at most."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        report=report, shown=report.days.tail(days).iloc[::-1], pictures=_pictures(report, days)
+    )
+
+
+def write(report: Report, folder: Path) -> Path:
+    """Write the page of the report's model and day into a folder; its place."""
+    place = folder / report.model / f"{report.day or 'nothing-published'}.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_suffix(".part")
+    aside.write_text(page(report), encoding="utf-8")
+    aside.replace(place)
+    return place
+
+
+def _pictures(report: Report, days: int) -> dict[str, Markup]:
+    """SVG of what there is to draw, by name."""
+    drawn = {}
+    if not report.days.empty:
+        drawn["performance"] = figures.performance(report.days.tail(days))
+    if not report.drift.empty:
+        watched = report.drift[report.drift["feature"] == NDCG].tail(days)
+        drawn["statistic"] = figures.statistic(watched)
+        last = report.drift[report.drift["period"].isin(watched["period"])]
+        drawn["features"] = figures.by_feature(last, "effect size", LARGE_EFFECT)
+    if not report.inputs.empty and report.inputs["psi"].notna().any():
+        psi = report.inputs.rename(columns={"psi": "effect"}).dropna(subset=["effect"])
+        last = psi[psi["period"].isin(sorted(psi["period"].unique())[-days:])]
+        drawn["inputs"] = figures.by_feature(last, "population stability index", LARGE_PSI)
+    # Made here, of numbers and names of columns.
+    return {name: Markup(figures.svg(one, name)) for name, one in drawn.items()}  # noqa: S704

@@ -1,0 +1,171 @@
+"""What is known of a model on a day, gathered for the page and for the prompt."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from ops_platform.features.build import published_day
+from ops_platform.lake.check import tables
+from ops_platform.lake.connect import connect
+from ops_platform.lake.faults import faults
+from ops_platform.lake.location import Lake
+from ops_platform.models.registry import Registry, Version
+from ops_platform.monitor import live_tables
+from ops_platform.monitor.alarms import Alarm, alarms
+from ops_platform.monitor.moves import of_move
+from ops_platform.monitor.probation import Probation
+from ops_platform.monitor.probation_table import read_probation
+from ops_platform.monitor.shown import DAYS, Mean, mean, of_everyone, source_of
+from ops_platform.monitor.tables import DRIFT
+from ops_platform.serve import history, release
+
+# The last of the days that have labels.
+RECENT = 7
+INPUTS = "monitor.inputs"
+_INPUTS = f"""
+SELECT period, feature, psi, statistic, bound, alarm, verdict, told FROM {INPUTS}
+WHERE model = ? AND segment = '' ORDER BY period, feature
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: when, of what kind, and what."""
+
+    at: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of a model.
+
+    Parameters
+    ----------
+    model : its name.
+    day : the newest published day; None before the first.
+    made_at : by the platform's clock.
+    champion : None before the first.
+    waits : what the retraining policy waits for, as its sensor said last.
+    source : whose answers `days` are of, see `source_of`.
+    days : rows of `monitor.performance`, a day and version each.
+    recent : mean of the last RECENT of them with labels.
+    segments : by segment the mean of the last DAYS of them.
+    drift : all rows of `monitor.drift` of every version.
+    inputs : rows of `monitor.inputs`; empty where there is no such table.
+    probation : of the champion.
+    events : alarms, promotions, rollbacks and open faults of the data, newest first.
+    """
+
+    model: str
+    day: date | None
+    made_at: datetime
+    champion: Version | None
+    waits: str
+    source: str
+    days: pd.DataFrame
+    recent: Mean | None
+    segments: dict[str, Mean]
+    drift: pd.DataFrame
+    inputs: pd.DataFrame
+    probation: Probation | None
+    events: list[Event]
+
+    @property
+    def age(self) -> int | None:
+        """Days from the champion's as-of to the newest published day."""
+        if self.champion is None or self.day is None:
+            return None
+        return (self.day - date.fromisoformat(self.champion.tags["as_of"])).days
+
+    @property
+    def waiting(self) -> int:
+        """How many days of `days` wait for labels."""
+        return int((~self.days["ripe"].astype(bool)).sum())
+
+    @property
+    def alarm(self) -> Event | None:
+        """The newest alarm since the champion's as-of."""
+        if self.champion is None:
+            return None
+        since = self.champion.tags["as_of"]
+        return next((e for e in self.events if e.kind == "alarm" and e.at > since), None)
+
+
+def gather(
+    lake: Lake, registry: Registry, releases: Path, name: str, now: datetime, waits: str
+) -> Report:
+    """All that is known of a model.
+
+    Raises LakeError where there is no lake, RegistryError where the registry can't be read.
+    """
+    with connect(lake) as connection:
+        rows = live_tables.read(connection, live_tables.PERFORMANCE, name)
+        drift = _read(connection, DRIFT, "SELECT * FROM monitor.drift WHERE model = ?", name)
+        inputs = _read(connection, INPUTS, _INPUTS, name)
+        probations = read_probation(connection, name)
+    if not drift.empty:
+        drift = drift.sort_values(["period", "version", "feature"], ignore_index=True)
+    champion, days = registry.champion(name), of_everyone(rows)
+    return Report(
+        model=name,
+        day=published_day(lake),
+        made_at=now,
+        champion=champion,
+        waits=waits,
+        source=source_of(rows),
+        days=days,
+        recent=mean(days[days["ripe"]].tail(RECENT)),
+        segments=_by_segment(rows),
+        drift=drift,
+        inputs=inputs,
+        probation=probations.get(champion.version) if champion else None,
+        events=_events(lake, releases, name, drift, inputs, probations),
+    )
+
+
+def _read(connection: duckdb.DuckDBPyConnection, table: str, sql: str, model: str) -> pd.DataFrame:
+    if table not in tables(connection):
+        return pd.DataFrame()
+    return connection.execute(sql, [model]).df()
+
+
+def _by_segment(rows: pd.DataFrame) -> dict[str, Mean]:
+    mine = rows[(rows["source"] == source_of(rows)) & rows["ripe"]]
+    last = mine[mine["period"] > mine["period"].max() - pd.Timedelta(days=DAYS)]
+    found = {str(segment): mean(group) for segment, group in last.groupby("segment")}
+    return {segment: one for segment, one in found.items() if one is not None}
+
+
+def _events(
+    lake: Lake,
+    releases: Path,
+    name: str,
+    drift: pd.DataFrame,
+    inputs: pd.DataFrame,
+    probations: dict[int, Probation],
+) -> list[Event]:
+    folder = release.folder_of(releases, name)
+    found = [Event(str(one.period), "alarm", one.seen) for one in _alarms(drift)]
+    if not inputs.empty:
+        found += [
+            Event(f"{row['period']:%Y-%m-%d}", "alarm", f"inputs: {row['told']}")
+            for _, row in inputs[inputs["alarm"].astype(bool)].iterrows()
+        ]
+    moves = history.read(folder)
+    for before, move in zip([None, *moves], moves, strict=False):
+        left = release.version_of(before.release, folder) if before else 0
+        told = of_move(name, move, probations.get(left))
+        found.append(Event(move.at[:16].replace("T", " "), told.kind, f"{told.what}; {told.sure}"))
+    found += [Event(str(one.day), "data fault", one.told) for one in faults(lake) if one.is_open]
+    return sorted(found, key=lambda event: event.at, reverse=True)
+
+
+def _alarms(drift: pd.DataFrame) -> list[Alarm]:
+    if drift.empty:
+        return []
+    return [one for _, version in drift.groupby("version") for one in alarms(version)]
