@@ -16,6 +16,7 @@ from ops_platform.cli_experiment import experiment_app
 from ops_platform.cli_keys import keys_app
 from ops_platform.cli_lake import check_app, lake_app
 from ops_platform.cli_models import evaluate
+from ops_platform.cli_monitor import monitor
 from ops_platform.cli_replay import replay
 from ops_platform.cli_status import status
 from ops_platform.cli_versions import models_app, reproduce
@@ -44,6 +45,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(models_app, name="models")
 app.command()(status)
+app.command()(monitor)
 app.add_typer(keys_app, name="keys")
 app.add_typer(experiment_app, name="experiment")
 app.command()(lineage)

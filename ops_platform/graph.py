@@ -14,8 +14,8 @@ from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.models.kinds import recommenders
-from ops_platform.monitor.assets import drift_asset, drift_check, performance_asset
-from ops_platform.monitor.checks import inputs_asset, inputs_check
+from ops_platform.monitor.assets import drift_asset, performance_asset, report_asset
+from ops_platform.monitor.checks import drift_check, inputs_asset, inputs_check
 from ops_platform.monitor.schedules import (
     nightly_job,
     nightly_schedule,
@@ -57,6 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             inputs_asset(models),
             policies,
             performance_asset(watched, [contract.name for contract in used]),
+            report_asset(watched),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),

@@ -1,12 +1,11 @@
-"""The door of the monitor: drift as an asset, and whether the champion alarms as a check on it."""
+"""The door of the monitor: drift, live performance, and the pages for people."""
 
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from ops_platform.automation import WHEN_DATA_CHANGES
+from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
@@ -17,18 +16,21 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.lake.write import write
 from ops_platform.models.registry import Registry
+from ops_platform.monitor import page
 from ops_platform.monitor.alarm_rule import alarm_rule
-from ops_platform.monitor.alarms import Alarm, alarms, newest_alarm
+from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.alerts import tell
+from ops_platform.monitor.checks import KEY, report_check, verdict
 from ops_platform.monitor.live_tables import PERFORMANCE
-from ops_platform.monitor.moves import of_move
+from ops_platform.monitor.notices import of_alarm, of_move, of_recent_moves
 from ops_platform.monitor.performance import Measured, measure
 from ops_platform.monitor.probation import PASSED, WORSE, Probation, on_probation, term
 from ops_platform.monitor.probation_table import keep_probation, read_probation
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS
+from ops_platform.monitor.report import gather
 from ops_platform.monitor.shown import performance_table
-from ops_platform.monitor.tables import DRIFT, read_reference
+from ops_platform.monitor.tables import DRIFT
 from ops_platform.monitor.watch import Watched, watch
 from ops_platform.serve import history, release
 from ops_platform.serve.assets import RELEASE
@@ -36,9 +38,7 @@ from ops_platform.serve.promotion import Served
 from ops_platform.serve.rollback import roll_back
 from ops_platform.settings import Settings
 
-KEY = dg.AssetKey(["monitor", "drift"])
 PERFORMANCE_KEY = dg.AssetKey(["monitor", "performance"])
-CHECK = "drift"
 
 
 def drift_asset(models: list[str]) -> dg.AssetsDefinition:
@@ -70,7 +70,7 @@ def drift_asset(models: list[str]) -> dg.AssetsDefinition:
         for name in models:
             try:
                 watched.append(watch(lake, registry, name, rule, over))
-                _report_check(context.instance, name, _verdict(lake, registry, name))
+                report_check(context.instance, name, verdict(lake, registry, name))
             except OpsError as error:
                 # The other models are watched all the same.
                 faults.append(f"{name}: {error}")
@@ -79,6 +79,8 @@ def drift_asset(models: list[str]) -> dg.AssetsDefinition:
         if faults:
             raise MonitorError("\n".join(faults))
         raised = [alarm for one in watched for alarm in _new_alarms(one)]
+        for alarm in raised:
+            tell(of_alarm(alarm), settings, context.log.warning)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(one.drift) for one in watched),
@@ -223,49 +225,45 @@ def _tell_of_rollback(
     tell(of_move(found.model, move, found), settings, context.log.warning)
 
 
-def drift_check(name: str) -> dg.AssetChecksDefinition:
-    """Whether the present champion of a model has raised an alarm; it warns and blocks nothing."""
+def report_asset(models: list[str]) -> dg.AssetsDefinition:
+    """The asset `monitor/report`: a page for each model and day, and the alerts of what serves."""
 
-    @dg.asset_check(
-        asset=dg.AssetKey(["models", name]),
-        # After the release, which decides who the champion is.
-        additional_deps=[KEY, RELEASE],
-        name=CHECK,
-        blocking=False,
-        description="The present champion has raised no alarm.",
+    @dg.asset(
+        key=dg.AssetKey(["monitor", "report"]),
+        deps=[KEY, PERFORMANCE_KEY, RELEASE],
+        group_name="monitor",
+        owners=["team:data-science"],
+        kinds={"html"},
+        tags={"ops": "mlops"},
+        automation_condition=WHEN_DATA_CHANGES,
+        description="A page for each model and day in OPS_HOME/monitor: live performance, drift by "
+        "feature, alarms with their cause, promotions and rollbacks. Tells of the latter.",
     )
     @told_plainly()
-    def no_alarm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    def report(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        return dg.AssetCheckResult(**_verdict(lake, registry, name))
+        told = dict[str, dg.MetadataValue]()
+        for name in models:
+            waits, now = retraining_waits_for(context.instance), settings.now()
+            found = gather(lake, registry, settings.releases, name, now, waits)
+            for alert in of_recent_moves(settings.releases, name, now, found.probations):
+                tell(alert, settings, context.log.warning)
+            told[f"{name} page"] = dg.MetadataValue.path(
+                page.write(found, settings.home / "monitor")
+            )
+            told[f"{name} pictures"] = dg.MetadataValue.md(page.pictures_as_markdown(found))
+        return dg.MaterializeResult(metadata=told)
 
-    return no_alarm
-
-
-def _verdict(lake: Lake, registry: Registry, name: str) -> dict[str, Any]:
-    """What the check says now, as the arguments of Dagster's own classes."""
-    champion = registry.champion(name)
-    alarm = champion and newest_alarm(lake, name, champion.version)
-    return {
-        "passed": not alarm,
-        "severity": dg.AssetCheckSeverity.WARN,
-        "description": alarm.seen if alarm else "No alarm.",
-        "metadata": {
-            "champion_version": champion.version if champion else 0,
-            "alarm": alarm.id if alarm else "",
-            "watched": bool(champion and _is_watched(lake, name, champion.version)),
-        },
-    }
+    return report
 
 
-def _report_check(instance: dg.DagsterInstance, name: str, verdict: dict[str, Any]) -> None:
-    """Have the graph show what the check says now; it is run only with the model and at night."""
-    instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(dg.AssetKey(["models", name]), CHECK, **verdict)
-    )
-
-
-def _is_watched(lake: Lake, name: str, version: int) -> bool:
-    with connect(lake) as connection:
-        return read_reference(connection, name, version) is not None
+def retraining_waits_for(instance: dg.DagsterInstance) -> str:
+    """What the retraining sensor said last, empty before its first tick."""
+    for state in instance.all_instigator_state():
+        if state.instigator_name == RETRAINING:
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            return str(ticks[0].tick_data.skip_reason or "a run that it has asked for")
+    return ""

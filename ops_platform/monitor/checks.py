@@ -1,4 +1,4 @@
-"""The door of the inputs' judgement: each model's input drift as an asset, with a check on it."""
+"""The monitor's checks, of performance and of inputs, with the judgement of the inputs."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,9 +11,11 @@ from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.models.registry import Registry
+from ops_platform.monitor.alarms import newest_alarm
 from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
 from ops_platform.monitor.inputs import (
     INPUTS,
@@ -22,17 +24,68 @@ from ops_platform.monitor.inputs import (
     input_alarms,
     newest_input_alarm,
 )
+from ops_platform.monitor.tables import read_reference
+from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
 
-KEY = dg.AssetKey(["monitor", "inputs"])
+CHECK = "drift"
+KEY, INPUTS_KEY = dg.AssetKey(["monitor", "drift"]), dg.AssetKey(["monitor", "inputs"])
 DAYS_SHOWN, FEATURES_SHOWN, ALARMS_TOLD = 28, 20, 3
+
+
+def drift_check(name: str) -> dg.AssetChecksDefinition:
+    """Whether the present champion of a model has raised an alarm; it warns and blocks nothing."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey(["models", name]),
+        # After the release, which decides who the champion is.
+        additional_deps=[KEY, RELEASE],
+        name=CHECK,
+        blocking=False,
+        description="The present champion has raised no alarm.",
+    )
+    @told_plainly()
+    def no_alarm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        lake = Lake.at(settings)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        return dg.AssetCheckResult(**verdict(lake, registry, name))
+
+    return no_alarm
+
+
+def verdict(lake: Lake, registry: Registry, name: str) -> dict[str, Any]:
+    """What the check says now, as the arguments of Dagster's own classes."""
+    champion = registry.champion(name)
+    alarm = champion and newest_alarm(lake, name, champion.version)
+    return {
+        "passed": not alarm,
+        "severity": dg.AssetCheckSeverity.WARN,
+        "description": alarm.seen if alarm else "No alarm.",
+        "metadata": {
+            "champion_version": champion.version if champion else 0,
+            "alarm": alarm.id if alarm else "",
+            "watched": bool(champion and _is_watched(lake, name, champion.version)),
+        },
+    }
+
+
+def report_check(instance: dg.DagsterInstance, name: str, found: dict[str, Any]) -> None:
+    """Have the graph show what the check says now; it is run only with the model and at night."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(dg.AssetKey(["models", name]), CHECK, **found)
+    )
+
+
+def _is_watched(lake: Lake, name: str, version: int) -> bool:
+    with connect(lake) as connection:
+        return read_reference(connection, name, version) is not None
 
 
 def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
     """The asset `monitor/inputs`: each day of what models see against the days before it."""
 
     @dg.asset(
-        key=KEY,
+        key=INPUTS_KEY,
         # What a day's data lacks is judged before the day's drift is.
         deps=[PUBLISHED_FEATURES, PROFILES],
         group_name="monitor",
@@ -92,7 +145,7 @@ def inputs_check(models: list[str]) -> dg.AssetChecksDefinition:
     """Whether the inputs of a model have changed since its champion's as-of; it blocks nothing."""
 
     @dg.asset_check(
-        asset=KEY,
+        asset=INPUTS_KEY,
         name="no_input_drift",
         blocking=False,
         description="No model's inputs have changed since its champion learned.",

@@ -33,7 +33,10 @@ def performance(days: pd.DataFrame) -> "Figure":
     _measure(gains, days, "ndcg", "NDCG")
     _measure(hits, days, "hit_rate", "hit rate")
     _mark_versions(gains, days)
-    gains.legend(loc="lower left", ncols=4, frameon=False, fontsize=9, labelcolor=INK)
+    figure.legend(
+        *gains.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False,
+        fontsize=9, labelcolor=INK,
+    )  # fmt: skip
     return figure
 
 
@@ -70,9 +73,9 @@ def _mark_versions(axes: "Axes", days: pd.DataFrame) -> None:
     for version, day in first.items():
         for one in axes.figure.axes:
             one.axvline(day, color=FAINT, linewidth=0.8, linestyle=":")
-        axes.annotate(
-            f"version {version}", (day, 1.0), xycoords=axes.get_xaxis_transform(),
-            xytext=(3, 3), textcoords="offset points", color=FAINT, fontsize=8,
+        axes.text(
+            day, 1.02, f" version {version}", transform=axes.get_xaxis_transform(),
+            color=FAINT, fontsize=8,
         )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def statistic(drift: pd.DataFrame) -> "Figure":
     _mark_versions(axes, drift)
     axes.set_ylabel("statistic")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 

@@ -1,6 +1,8 @@
 """The monitor's page of a model and day: one HTML file that needs nothing else."""
 
+import base64
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -8,6 +10,9 @@ from markupsafe import Markup
 from ops_platform.monitor import figures
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 DAYS_SHOWN = 120
@@ -39,8 +44,29 @@ def write(report: Report, folder: Path) -> Path:
     return place
 
 
+def newest(folder: Path, model: str) -> Path | None:
+    """The newest page of a model in a folder, None where there is none."""
+    return max((folder / model).glob("*.html"), default=None)
+
+
+def pictures_as_markdown(report: Report) -> str:
+    """The pictures as Markdown that holds them, for Dagster's pages; empty without any."""
+    return "\n\n".join(
+        f"![{name}](data:image/png;base64,{base64.b64encode(figures.png(one)).decode()})"
+        for name, one in _drawn(report, DAYS_SHOWN).items()
+    )
+
+
 def _pictures(report: Report, days: int) -> dict[str, Markup]:
-    """SVG of what there is to draw, by name."""
+    # Made here, of numbers and names of columns.
+    return {
+        name: Markup(figures.svg(one, name))  # noqa: S704
+        for name, one in _drawn(report, days).items()
+    }
+
+
+def _drawn(report: Report, days: int) -> "dict[str, Figure]":
+    """What there is to draw, by name."""
     drawn = {}
     if not report.days.empty:
         drawn["performance"] = figures.performance(report.days.tail(days))
@@ -53,5 +79,4 @@ def _pictures(report: Report, days: int) -> dict[str, Markup]:
         psi = report.inputs.rename(columns={"psi": "effect"}).dropna(subset=["effect"])
         last = psi[psi["period"].isin(sorted(psi["period"].unique())[-days:])]
         drawn["inputs"] = figures.by_feature(last, "population stability index", LARGE_PSI)
-    # Made here, of numbers and names of columns.
-    return {name: Markup(figures.svg(one, name)) for name, one in drawn.items()}  # noqa: S704
+    return drawn

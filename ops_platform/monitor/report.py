@@ -15,12 +15,12 @@ from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
-from ops_platform.monitor.moves import of_move
+from ops_platform.monitor.notices import moves, of_move
 from ops_platform.monitor.probation import Probation
 from ops_platform.monitor.probation_table import read_probation
 from ops_platform.monitor.shown import DAYS, Mean, mean, of_everyone, source_of
 from ops_platform.monitor.tables import DRIFT
-from ops_platform.serve import history, release
+from ops_platform.serve import release
 
 # The last of the days that have labels.
 RECENT = 7
@@ -57,7 +57,7 @@ class Report:
     segments : by segment the mean of the last DAYS of them.
     drift : all rows of `monitor.drift` of every version.
     inputs : rows of `monitor.inputs`; empty where there is no such table.
-    probation : of the champion.
+    probations : by version.
     events : alarms, promotions, rollbacks and open faults of the data, newest first.
     """
 
@@ -72,7 +72,7 @@ class Report:
     segments: dict[str, Mean]
     drift: pd.DataFrame
     inputs: pd.DataFrame
-    probation: Probation | None
+    probations: dict[int, Probation]
     events: list[Event]
 
     @property
@@ -83,9 +83,36 @@ class Report:
         return (self.day - date.fromisoformat(self.champion.tags["as_of"])).days
 
     @property
+    def probation(self) -> Probation | None:
+        """That of the champion, None where it is on none."""
+        return self.probations.get(self.champion.version) if self.champion else None
+
+    @property
     def waiting(self) -> int:
         """How many days of `days` wait for labels."""
         return int((~self.days["ripe"].astype(bool)).sum())
+
+    def last(self, days: int) -> pd.DataFrame:
+        """Of `days` those of so many days back from the newest published one."""
+        if self.day is None:
+            return self.days
+        first = pd.Timestamp(self.day) - pd.Timedelta(days=days - 1)
+        return self.days[self.days["period"] >= first]
+
+    def last_drift(self) -> dict[str, float]:
+        """By feature its effect on the newest judged day; of inputs the PSI."""
+        found = dict[str, float]()
+        for rows, value, name in (
+            (self.drift, "effect", "{}"), (self.inputs, "psi", "inputs: {} PSI")
+        ):  # fmt: skip
+            if rows.empty:
+                continue
+            newest = rows[(rows["period"] == rows["period"].max()) & rows[value].notna()]
+            found |= {
+                name.format(feature): float(size)
+                for feature, size in zip(newest["feature"], newest[value], strict=True)
+            }
+        return found
 
     @property
     def alarm(self) -> Event | None:
@@ -123,7 +150,7 @@ def gather(
         segments=_by_segment(rows),
         drift=drift,
         inputs=inputs,
-        probation=probations.get(champion.version) if champion else None,
+        probations=probations,
         events=_events(lake, releases, name, drift, inputs, probations),
     )
 
@@ -156,10 +183,8 @@ def _events(
             Event(f"{row['period']:%Y-%m-%d}", "alarm", f"inputs: {row['told']}")
             for _, row in inputs[inputs["alarm"].astype(bool)].iterrows()
         ]
-    moves = history.read(folder)
-    for before, move in zip([None, *moves], moves, strict=False):
-        left = release.version_of(before.release, folder) if before else 0
-        told = of_move(name, move, probations.get(left))
+    for move, left in moves(folder, probations):
+        told = of_move(name, move, left)
         found.append(Event(move.at[:16].replace("T", " "), told.kind, f"{told.what}; {told.sure}"))
     found += [Event(str(one.day), "data fault", one.told) for one in faults(lake) if one.is_open]
     return sorted(found, key=lambda event: event.at, reverse=True)

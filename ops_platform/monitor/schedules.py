@@ -9,7 +9,7 @@ from ops_platform.automation import MAX_RETRIES, RETRAINING
 from ops_platform.features.build import published_day
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry
-from ops_platform.monitor.assets import CHECK
+from ops_platform.monitor.checks import CHECK
 from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.retraining import Cause, is_due
 from ops_platform.monitor.sensors import retraining_request, unfit_now

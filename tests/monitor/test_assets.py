@@ -3,7 +3,8 @@
 import dagster as dg
 import pytest
 
-from ops_platform.monitor.assets import CHECK, KEY, drift_asset, drift_check
+from ops_platform.monitor.assets import drift_asset
+from ops_platform.monitor.checks import CHECK, KEY, drift_check
 from ops_platform.monitor.schedules import NIGHTLY, nightly_job
 from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.checks import PARITY, parity_check

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.ingest.checks import INPUTS_KEY as PROFILES
 from ops_platform.lake import catalog
 from ops_platform.lake.faults import DELIVERY, write_judgements
 from ops_platform.lake.faults import make as make_judgements
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
-from ops_platform.monitor.checks import KEY, inputs_asset, inputs_check
+from ops_platform.monitor.checks import INPUTS_KEY, inputs_asset, inputs_check
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
 from ops_platform.settings import Settings
@@ -210,9 +210,9 @@ def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance):
         asset_checks=[inputs_check([NAME])],
         resources={"settings": published.settings},
         executor=dg.in_process_executor,
-        jobs=[dg.define_asset_job("inputs", selection=dg.AssetSelection.assets(KEY))],
+        jobs=[dg.define_asset_job("inputs", selection=dg.AssetSelection.assets(INPUTS_KEY))],
     )
-    assert graph.get_assets_def(KEY).asset_deps[KEY] == {
+    assert graph.get_assets_def(INPUTS_KEY).asset_deps[INPUTS_KEY] == {
         PROFILES,
         dg.AssetKey(["lake", "published_features"]),
     }

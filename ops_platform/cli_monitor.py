@@ -1,0 +1,117 @@
+"""`ops monitor`: whether a model is still right, at the prompt."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ops_platform.prompt import Json, console, print_json, working
+
+if TYPE_CHECKING:
+    from ops_platform.monitor.report import Report
+
+
+def monitor(
+    model: Annotated[str, typer.Argument(help="The model.")] = "recommender",
+    days: Annotated[int, typer.Option(min=1, help="So many days back.")] = 14,
+    page: Annotated[bool, typer.Option("--page", help="Write the page of today anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The champion, its live performance, drift, alarms, and what retraining waits for."""
+    from ops_platform.catalog.checks import dagster_instance
+    from ops_platform.errors import MonitorError
+    from ops_platform.lake.location import Lake
+    from ops_platform.models.kinds import recommenders
+    from ops_platform.models.registry import Registry
+    from ops_platform.monitor import page as pages
+    from ops_platform.monitor.assets import retraining_waits_for
+    from ops_platform.monitor.report import gather
+
+    with working("reading the lake and the registry") as settings:
+        if model not in recommenders():
+            raise MonitorError(f"{model!r} is not watched: name one of {', '.join(recommenders())}")
+        with dagster_instance(settings.home / "dagster") as instance:
+            waits = retraining_waits_for(instance)
+        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
+        now = settings.now()
+        found = gather(Lake.at(settings), registry, settings.releases, model, now, waits)
+        folder = settings.home / "monitor"
+        place = pages.write(found, folder) if page else pages.newest(folder, model)
+    if as_json:
+        print_json(_as_data(found, days, place))
+    else:
+        _show(found, days, place)
+
+
+def _as_data(found: "Report", days: int, place: Path | None) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "day": found.day,
+        "champion": found.champion.version if found.champion else None,
+        "as_of": found.champion.tags["as_of"] if found.champion else None,
+        "age_days": found.age,
+        "source": found.source,
+        "recent": asdict(found.recent) if found.recent else None,
+        "days_waiting": found.waiting,
+        "days": found.last(days).to_dict("records"),
+        "drift": found.last_drift(),
+        "alarm": asdict(found.alarm) if found.alarm else None,
+        "probation": asdict(found.probation) if found.probation else None,
+        "retraining_waits_for": found.waits,
+        "events": [asdict(event) for event in found.events],
+        "page": place,
+    }
+
+
+def _show(found: "Report", days: int, place: Path | None) -> None:
+    def tell(text: str) -> None:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+
+    tell(_of_champion(found))
+    if found.recent is not None:
+        one = found.recent
+        tell(
+            f"last days with labels: NDCG {one.ndcg:.3f}, {one.lead:+.3f} ({one.low:+.3f} to "
+            f"{one.high:+.3f}) over the baseline, {one.units:,} customers; {_of_source(found)}"
+        )
+    last = found.last(days)
+    if not last.empty:
+        table = Table("day", "version", "answers", "hit rate", "NDCG", "baseline", "")
+        for _, day in last.iterrows():
+            state = "" if day["ripe"] else "estimated" if day["estimated"] else "waits for labels"
+            numbers = (day[name] for name in ("hit_rate", "ndcg", "baseline_ndcg"))
+            table.add_row(
+                f"{day['period']:%Y-%m-%d}",
+                *(str(day[name]) for name in ("version", "answers")),
+                *("" if number != number else f"{number:.3f}" for number in numbers),
+                state,
+            )
+        console.print(table)
+    for name, effect in found.last_drift().items():
+        tell(f"drift: {name} {effect:+.2f}")
+    tell(f"alarm: {f'{found.alarm.at}: {found.alarm.what}' if found.alarm else 'none'}")
+    if found.probation is not None:
+        tell(f"probation: {found.probation.decision}, {found.probation.told}")
+    tell(f"retraining waits for: {found.waits or 'its sensor has not ticked yet'}")
+    for event in found.events[:5]:
+        tell(f"{event.at} {event.kind}: {event.what}")
+    tell(f"page: {place or 'none yet: --page writes it'}")
+
+
+def _of_champion(found: "Report") -> str:
+    if found.champion is None:
+        return f"{found.model}: no champion yet"
+    age = "" if found.age is None else f", {found.age} days old on {found.day}"
+    return (
+        f"{found.model}: champion is version {found.champion.version}, "
+        f"as of {found.champion.tags['as_of']}{age}"
+    )
+
+
+def _of_source(found: "Report") -> str:
+    from ops_platform.monitor.live_tables import SERVED
+
+    return "what was served" if found.source == SERVED else "what it would have answered"
