@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, ROW = 10.0, 0.28  # inches
+# Of more the legend would be a picture within the picture.
+COLOURS = 33
 # The page gives these the colours of its light and its dark ground.
 INK, FAINT, LINE, MODEL, OTHER, BAD = (
     *("#1d2430", "#667085", "#d9dee7"),
@@ -112,11 +114,13 @@ def by_feature(effects: pd.DataFrame, title: str, most: float) -> "Figure":
     effects : period, feature and effect.
     most : the effect from which on the colour is the strongest.
     """
+    import matplotlib as mpl
+
     table = effects.pivot_table(index="feature", columns="period", values="effect")
     figure, (axes,) = _axes(1, 1.2 + ROW * len(table))
     drawn = axes.pcolormesh(
         np.arange(len(table.columns) + 1), np.arange(len(table) + 1), table.to_numpy(dtype=float),
-        cmap="RdBu_r", vmin=-most, vmax=most,
+        cmap=mpl.colormaps["RdBu_r"].resampled(COLOURS), vmin=-most, vmax=most,
     )  # fmt: skip
     axes.set_yticks(np.arange(len(table)) + 0.5, [str(name) for name in table.index])
     days = [pd.Timestamp(day) for day in table.columns]
