@@ -1,21 +1,36 @@
 """A small shop of which all is known: what was served, what was bought, and who is champion."""
 
 import json
+import shutil
 import uuid
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.ingest.take_in import take_in
 from ops_platform.monitor.performance import Measured, measure
-from ops_platform.settings import PROJECT
+from ops_platform.settings import PROJECT, Settings
 from tests.monitor.conftest import NAME, Home
 
 START = datetime(2024, 3, 1)
 SERVED = read_contract(PROJECT / "contracts" / "served.odcs.yaml")
 LABEL_DAYS = 3
+
+
+def empty_home(fresh_store: Path, folder: Path) -> Home:
+    """A home that `copy_of` can copy, with nothing in it but an empty registry."""
+    (folder / "home" / "mlflow").mkdir(parents=True)
+    shutil.copy(fresh_store, folder / "home" / "mlflow" / "mlflow.db")
+    return Home(Settings(home=folder / "home", data_path=folder / "data"))
+
+
+def copy_of(home: Home, folder: Path) -> Home:
+    """A copy, whose data files and artifacts stay where they are: they are only added to."""
+    shutil.copytree(home.settings.home, folder, ignore=shutil.ignore_patterns("scratch"))
+    return Home(Settings(home=folder, data_path=home.settings.data_path))
 
 
 def on(day: int) -> date:

@@ -6,7 +6,7 @@ import pytest
 from ops_platform.lake import faults
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
-from tests.monitor.live import LABEL_DAYS, measured, on, publish, row, serve
+from tests.monitor.live import LABEL_DAYS, copy_of, empty_home, measured, on, publish, row, serve
 
 BEFORE = [("buys", -5, "p1"), ("buys", -4, "p2"), ("idle", -3, "p1"), ("third", -2, "p3")]
 BOUGHT = [*BEFORE, ("buys", 2, "p1"), ("buys", 4, "p5"), ("third", 3, "p2"), ("buys", 5, "p3")]
@@ -14,13 +14,18 @@ BOUGHT = [*BEFORE, ("buys", 2, "p1"), ("buys", 4, "p5"), ("third", 3, "p2"), ("b
 ENDS = {on(3): on(5), on(4): on(6)}
 
 
-@pytest.fixture
-def shop(home):
+@pytest.fixture(scope="module")
+def traded(fresh_store, tmp_path_factory):
     """The champion learned from BEFORE; the days up to 4 are published."""
-    publish(home, 0, *BOUGHT)
-    home.crown(on(0))
+    home = empty_home(fresh_store, tmp_path_factory.mktemp("traded"))
     publish(home, 4, *BOUGHT)
+    home.crown(on(0))
     return home
+
+
+@pytest.fixture
+def shop(traded, tmp_path):
+    return copy_of(traded, tmp_path / "home")
 
 
 def test_what_was_shown_counts_by_what_was_bought_within_the_days(shop):
@@ -110,7 +115,6 @@ def test_days_whose_data_is_at_fault_or_without_any_trade_are_not_judged(shop):
 
 
 def test_before_there_is_a_champion_nothing_is_measured(home):
-    publish(home, 3, *BOUGHT)
     assert measured(home).reason == "there is no champion yet"
 
 
