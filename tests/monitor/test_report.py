@@ -1,0 +1,173 @@
+"""What is known of a model, on its page, at the prompt and in the graph."""
+
+import json
+import re
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ops_platform.cli import app
+from ops_platform.models.registry import Version
+from ops_platform.monitor.assets import PERFORMANCE_KEY, performance_asset, report_asset
+from ops_platform.monitor.checks import KEY
+from ops_platform.monitor.page import page
+from ops_platform.monitor.probation import GOES_ON, Probation
+from ops_platform.monitor.report import Event, Report
+from ops_platform.monitor.shown import Mean, mean, of_everyone
+from ops_platform.serve import history, release
+from ops_platform.serve.assets import RELEASE
+from ops_platform.serve.sequential import Sequence
+from ops_platform.settings import Settings
+from tests.monitor.conftest import NAME
+from tests.monitor.live import empty_home, on, publish, serve
+
+DAYS = pd.date_range("2024-05-01", periods=30)
+BOUGHT = [("buys", -5, "p1"), ("buys", -4, "p2"), ("buys", 2, "p1"), ("buys", 4, "p5")]
+
+
+def performance(source: str = "served", units: int = 40) -> pd.DataFrame:
+    wave = 0.4 + 0.05 * np.sin(np.arange(len(DAYS)))
+    ripe = np.arange(len(DAYS)) < 24
+    frame = pd.DataFrame(
+        {
+            "period": DAYS, "version": np.where(np.arange(len(DAYS)) < 12, 1, 2),
+            "source": source, "segment": "all customers", "answers": 2 * units, "hits": units,
+            "units": units, "hit_rate": wave, "hit_rate_low": wave - 0.05,
+            "hit_rate_high": wave + 0.05, "ndcg": wave, "ndcg_low": wave - 0.1,
+            "ndcg_high": wave + 0.1, "baseline_hit_rate": wave, "baseline_ndcg": wave - 0.02,
+            "lead": 0.02, "lead_low": -0.01, "lead_high": 0.05, "ripe": ripe, "estimated": ~ripe,
+        }
+    )  # fmt: skip
+    beside = ["baseline_hit_rate", "baseline_ndcg", "lead", "lead_low", "lead_high"]
+    frame.loc[~ripe, beside] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Report:
+    features = [("ndcg_at_20", 2.0), ("log_price", np.nan)]
+    drift = pd.DataFrame(
+        [
+            {"version": 1, "period": day, "feature": feature, "effect": -0.5, "value": 0.2,
+             "reference": 0.4, "statistic": statistic + (day.day == 20) * 5, "bound": 6.0,
+             "alarm": day.day == 20 and statistic > 0}
+            for day in DAYS for feature, statistic in features
+        ]
+    )  # fmt: skip
+    inputs = pd.DataFrame({"period": DAYS, "feature": "quantity", "psi": 0.1, "alarm": False})
+    return Report(
+        model=NAME, day=date(2024, 5, 30), made_at=datetime(2024, 5, 31, 6),
+        champion=Version(NAME, 2, {"as_of": "2024-05-12"}, {}, ""), waits="too <young>",
+        source="served", days=performance(), recent=mean(performance()),
+        segments={"new customers": Mean(9, 0.4, 0.5, -0.1, -0.2, -0.05)}, drift=drift,
+        inputs=inputs,
+        probations={2: Probation(NAME, 2, 1, date(2024, 5, 13), date(2024, 6, 9), 77,
+                                 Sequence(-0.01, -0.2, 0.1, 0.4), GOES_ON)},
+        events=[Event("2024-05-20", "alarm", "ndcg_at_20 <0.2"),
+                Event("2024-05-13 06:00", "promotion", "v2 serves")],
+    )  # fmt: skip
+
+
+def test_the_same_report_gives_the_same_page_which_refers_to_nothing_outside(made_up):
+    text = page(made_up)
+    assert page(made_up) == text
+    assert not re.search(r"""(src|href)=["'](?!#)|@import|url\((?!#)""", text)
+    assert "default-src 'none'" in text and "<image" not in text
+    assert "too &lt;young&gt;" in text and "ndcg_at_20 &lt;0.2" in text
+
+
+def test_the_page_in_a_browser(made_up, browser, tmp_path):
+    place = tmp_path / "page.html"
+    place.write_text(page(made_up), encoding="utf-8")
+    browser.get(place.as_uri())
+    body = browser.find_element("tag name", "body")
+    shown = body.text
+    for told in (
+        "version 2", "as of 2024-05-12, 18 days old", "6 days wait for labels", "too <young>",
+        "goes on", "NDCG -0.010 (-0.200 to +0.100 with 95 %) against version 1 on 77 customers",
+        "-0.100", "2024-05-20", "estimated, labels are awaited", "inputs",
+    ):  # fmt: skip
+        assert told in shown, told
+    drawn = browser.find_elements("css selector", "figure svg")
+    assert len(drawn) == 4
+    assert all(one.size["width"] > 500 and one.size["height"] > 50 for one in drawn)
+    # Nothing is wider than the window.
+    assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth")
+    assert browser.get_log("browser") == []
+
+
+def test_what_was_served_tells_of_a_model_once_enough_of_it_has_labels():
+    both = pd.concat([performance("as of", 500), performance("served", 1)])
+    assert set(of_everyone(both)["source"]) == {"as of"}
+    both = pd.concat([performance("as of", 500), performance("served", 2)])
+    assert set(of_everyone(both)["source"]) == {"served"}
+
+
+def test_the_mean_of_days_is_over_their_customers():
+    days = performance().head(2).assign(units=[10, 30], ndcg=[0.4, 0.8])
+    found = mean(days)
+    assert (found.units, found.ndcg) == (40, pytest.approx(0.7))
+    one = 0.03 / 1.96
+    half = 1.96 * np.sqrt((one * 10) ** 2 + (one * 30) ** 2) / 40
+    assert found.high - found.lead == pytest.approx(half)
+    assert mean(days.assign(ripe=False)) is None
+
+
+def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
+    home = empty_home(fresh_store, tmp_path)
+    publish(home, 8, *BOUGHT)
+    home.crown(on(0))
+    serve(home, "first", ("buys", 2, ["p1"]), ("buys", 3, ["p5"]))
+    clock = home.settings.home / "clock"
+    clock.write_text(f"{on(9)}T06:00:00")
+    folder = release.folder_of(home.settings.releases, NAME)
+    folder.mkdir(parents=True)
+    release.point_to(folder, "v1-0123456789ab")
+    history.note(folder, "v1-0123456789ab", datetime.fromisoformat(f"{on(9)}T05:00"), "released")
+    environment = {
+        "OPS_HOME": str(home.settings.home), "OPS_DATA_PATH": str(home.settings.data_path),
+        "OPS_CLOCK": str(clock), "OPS_LABEL_DAYS": "3",
+    }  # fmt: skip
+    given = Settings(
+        home=home.settings.home, data_path=home.settings.data_path, clock=str(clock),
+        label_days=3, webhook=webhook[0],
+    )  # fmt: skip
+    done = dg.materialize(
+        [performance_asset([NAME], ["orders"]), report_asset([NAME])],
+        instance=instance,
+        resources={"settings": given},
+    )
+    [made] = done.asset_materializations_for_node("monitor__report")
+    assert "data:image/png;base64," in made.metadata[f"{NAME} pictures"].value
+    assert [one["text"].splitlines()[0] for one in webhook[1]] == [
+        f"promotion: {NAME} v1 serves: released"
+    ]
+    [measured] = done.asset_materializations_for_node("monitor__performance")
+    assert measured.metadata["days_ripened"].value == 6
+    assert "| estimated |" not in measured.metadata["performance"].value
+    assert "waits for labels" in measured.metadata["performance"].value
+
+    def ops(*arguments: str):
+        return CliRunner().invoke(app, ["monitor", *arguments], env=environment)
+
+    told = json.loads(ops("--json", "--days", "4").stdout)
+    assert (told["champion"], told["age_days"], told["days_waiting"]) == (1, 8, 2)
+    assert [day["period"][:10] for day in told["days"]] == [
+        str(on(8) - timedelta(days=n)) for n in (3, 2, 1, 0)
+    ]
+    assert told["page"] == made.metadata[f"{NAME} page"].value
+    shown = ops().stdout
+    assert f"champion is version 1, as of {on(0)}, 8 days old" in shown
+    assert "promotion: recommender v1 serves: released; the gate let it pass" in shown
+    wrong = ops("nobody")
+    assert wrong.exit_code == 1 and "'nobody' is not watched: name one of" in wrong.stderr
+
+
+def test_the_page_follows_what_it_is_made_of():
+    asset = report_asset([NAME])
+    (key,) = asset.keys
+    assert asset.asset_deps[key] == {KEY, PERFORMANCE_KEY, RELEASE}
