@@ -8,6 +8,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ops_platform.errors import TrainingError
 from ops_platform.models.interactions import Interactions
 
+# Rows at a time, where a copy of all would take gigabytes.
+BLOCK = 512
+# With several threads OpenBLAS writes beyond its buffers, and the process dies: seen with 20,000
+# products and not with 14,000 (as OpenMathLib/OpenBLAS#2562). With one it does not.
+THREADED_MAX = 14_000
+
 
 def matrix(known: Interactions, weight: np.ndarray) -> sparse.csr_array:
     """Customers by products, CSR: the summed weights, an entry for each that has interactions."""
@@ -22,7 +28,7 @@ def ease(rows: sparse.csr_array, regularisation: float, threads: int) -> np.ndar
 
     P is the inverse of the regularised Gram matrix (Steck, "Embarrassingly Shallow Autoencoders
     for Sparse Data", WWW 2019), by Cholesky, which takes a third of the time of a general inverse.
-    It costs O(m^3) time and three m x m float64 arrays for m products.
+    It costs O(m^3) time and two m x m float64 arrays for m products.
 
     Parameters
     ----------
@@ -45,7 +51,7 @@ def inverse(rows: sparse.csr_array, regularisation: float, threads: int) -> np.n
     """The inverse of the regularised Gram matrix, float64 (m, m): given and failing as `ease`."""
     gram = (rows.T @ rows).toarray(order="F")
     gram[np.diag_indices_from(gram)] += regularisation
-    with threadpool_limits(limits=threads):
+    with threadpool_limits(limits=threads if len(gram) <= THREADED_MAX else 1):
         factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1)
         if failed:
             raise TrainingError(
@@ -54,7 +60,12 @@ def inverse(rows: sparse.csr_array, regularisation: float, threads: int) -> np.n
             )
         found, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     # LAPACK fills the lower triangle only.
-    return np.asarray(np.tril(found) + np.tril(found, -1).T)
+    for start in range(0, len(found), BLOCK):
+        rest = slice(start + BLOCK, None)
+        block = found[start : start + BLOCK, start : start + BLOCK]
+        block[:] = np.tril(block) + np.tril(block, -1).T
+        found[start : start + BLOCK, rest] = found[rest, start : start + BLOCK].T
+    return np.asarray(found)
 
 
 def weights(inverse: np.ndarray) -> np.ndarray:
@@ -67,7 +78,10 @@ def weights(inverse: np.ndarray) -> np.ndarray:
 def strongest(weights: np.ndarray, neighbours: int) -> sparse.csr_array:
     """The `neighbours` largest weights, by absolute value, in each row: CSR of the same shape."""
     n = min(neighbours, weights.shape[1])
-    column = np.argpartition(-np.abs(weights), n - 1, axis=1)[:, :n]
+    column = np.empty((len(weights), n), dtype=np.int64)
+    for start in range(0, len(weights), BLOCK):
+        block = np.abs(weights[start : start + BLOCK])
+        column[start : start + BLOCK] = np.argpartition(-block, n - 1, axis=1)[:, :n]
     row = np.repeat(np.arange(len(weights)), n)
     kept = np.take_along_axis(weights, column, axis=1).ravel()
     links = sparse.csr_array((kept, (row, column.ravel())), shape=weights.shape)

@@ -8,11 +8,12 @@ import pytest
 from sklearn.base import clone
 
 from ops_platform.errors import TrainingError
+from ops_platform.models import item_item
 from ops_platform.models.baselines import Ease, PersonalFrequency, Popularity
 from ops_platform.models.demand import trend
 from ops_platform.models.evaluation import evaluate
 from ops_platform.models.interactions import Interactions, numbered
-from ops_platform.models.item_item import ease, matrix
+from ops_platform.models.item_item import ease, matrix, strongest
 from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
 from ops_platform.models.zoo.recommender import Recommender
@@ -134,13 +135,19 @@ def test_ties_go_to_the_smaller_product_id():
         assert ranked.product_id.tolist() == [["w", "x", "y"]] * 2
 
 
-def test_ease_is_the_closed_form_of_its_paper(interactions):
+def test_ease_is_the_closed_form_of_its_paper(interactions, monkeypatch):
     counts = matrix(numbered(interactions, AS_OF), np.ones(len(interactions)))
     dense = counts.toarray()
     inverse = np.linalg.inv(dense.T @ dense + 10 * np.eye(dense.shape[1]))
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(ease(counts, 10.0, threads=1), expected, atol=1e-12)
+    whole = ease(counts, 10.0, threads=1)
+    np.testing.assert_allclose(whole, expected, atol=1e-12)
+    # Large ones are mirrored, and looked through, in blocks.
+    links = strongest(whole, 3)
+    monkeypatch.setattr(item_item, "BLOCK", 2)
+    assert (ease(counts, 10.0, threads=1) == whole).all()
+    assert (strongest(whole, 3) != links).nnz == 0
 
 
 def test_a_recent_purchase_outweighs_an_old_one():
