@@ -58,7 +58,9 @@ SELECT customer_id, CASE WHEN hash(customer_id) % 5 = 0 THEN 'France' ELSE 'Unit
 FROM rows WHERE customer_id IS NOT NULL GROUP BY customer_id
 """
 _PRODUCTS = """
-SELECT DISTINCT product_id, 'Kind ' || hash(product_id) % 5 AS category FROM rows WHERE is_product
+SELECT DISTINCT product_id, product_id AS description, NULL::VARCHAR AS title,
+       'Kind ' || hash(product_id) % 5 AS category
+FROM rows WHERE is_product
 """
 
 

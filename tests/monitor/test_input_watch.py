@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ops_platform.ingest.checks import INPUTS_KEY as PROFILES
+from ops_platform.ingest.checks import KEY as PROFILES
 from ops_platform.lake import catalog
 from ops_platform.lake.faults import DELIVERY, write_judgements
 from ops_platform.lake.faults import make as make_judgements
