@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ops_platform.prompt import Json, console, errors, print_json, working
 
@@ -72,7 +72,8 @@ def _say(text: str) -> None:
 def table(found: "Backtest", told: "list[Figure]") -> Table:
     """The figures of one task, a row a policy."""
     shown = Table(
-        *("policy", "trainings", "fit s", "NDCG@20", "95 %", "less than daily", "95 %"),
+        Column("policy", no_wrap=True),
+        *("trainings", "fit s", "NDCG@20", "95 %", "less than daily", "95 %"),
         *("of its gain", "95 %"),
         title=f"{found.model}, {found.first} to {found.last}, {told[0].task}: "
         f"{told[0].visits:,} visits",
