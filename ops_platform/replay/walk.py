@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -67,9 +68,11 @@ class Walker:
         """Keep what is given."""
         self.model, self.period, self.inputs = model, period, inputs
         self.store, self._rule = store, rule
-        self._drift: dict[date, pd.DataFrame] = {}
+        # Many days and policies ask for the same.
+        self.judged, self.traffic = cache(self._judged), cache(self._traffic)
+        self.past = cache(self._past)
         visits = store.visits
-        self.visitors = pd.DataFrame(
+        self._visitors = pd.DataFrame(
             {
                 "day": visits.day.astype("datetime64[us]"),
                 "first_day": visits.first_day[visits.customer].astype("datetime64[us]"),
@@ -99,17 +102,29 @@ class Walker:
         of_day = slice(*(end - visits.first_after(as_of) for end in ends))
         return scores.ndcg[of_day], scores.discovery[of_day]
 
-    def judged(self, as_of: date) -> pd.DataFrame:
+    def _judged(self, as_of: date) -> pd.DataFrame:
         """As `monitor.drift` has it, each later day of the champion of a day; of none before it."""
-        if as_of not in self._drift:
-            days = self._profile(as_of, self.period.days[-1])
-            try:
-                found = judge(days, self._reference(as_of), self._rule)
-            except MonitorError:
-                # As in production a champion that can't be watched raises no alarm.
-                found = _NOT_WATCHED
-            self._drift[as_of] = found.assign(model=self.model)
-        return self._drift[as_of]
+        days = self._profile(as_of, self.period.days[-1])
+        try:
+            found = judge(days, self._reference(as_of), self._rule)
+        except MonitorError:
+            # As in production a champion that can't be watched raises no alarm.
+            found = _NOT_WATCHED
+        return found.assign(model=self.model)
+
+    def _traffic(self, as_of: date) -> pd.DataFrame:
+        """The trade of each later day, as the champion of a day knows its customers."""
+        return traffic(self._visitors, as_of)
+
+    def _past(self, champions: tuple[date, ...]) -> pd.DataFrame:
+        """The judged days of all champions but the last, of each until the next was fitted."""
+        lives = enumerate(pairwise(champions), start=1)
+        return of_past([(one, ends[0], self.judged_until(one, *ends)) for one, ends in lives])
+
+    def judged_until(self, version: int, as_of: date, until: date) -> pd.DataFrame:
+        """The judged days of a champion up to a day."""
+        drift = self.judged(as_of)
+        return drift[drift["period"] <= pd.Timestamp(until)].assign(version=version)
 
     def _reference(self, as_of: date) -> Reference:
         cut = as_of - timedelta(days=SPAN_DAYS)
@@ -144,13 +159,14 @@ class Then:
     champions : as-ofs, oldest first; the last is of the one that serves.
     """
 
-    def __init__(self, walker: Walker, day: date, champions: Sequence[date]) -> None:
+    def __init__(self, walker: Walker, day: date, champions: tuple[date, ...]) -> None:
         """Keep what is given; what a policy asks for is looked up then."""
         self._walker, self._day, self._champions = walker, day, champions
 
     def judged(self) -> pd.DataFrame:
         """As `Evidence`."""
-        return self._judged(len(self._champions), self._champions[-1], self._day)
+        number, as_of = len(self._champions), self._champions[-1]
+        return self._walker.judged_until(number, as_of, self._day)
 
     def alarms(self) -> Sequence[Alarm]:
         """As `Evidence`."""
@@ -163,23 +179,12 @@ class Then:
 
     def past(self) -> pd.DataFrame:
         """As `Evidence`."""
-        lives = enumerate(pairwise(self._champions), start=1)
-        return of_past(
-            [
-                (version, as_of, self._judged(version, as_of, until))
-                for version, (as_of, until) in lives
-            ]
-        )
+        return self._walker.past(self._champions)
 
     def traffic(self) -> pd.DataFrame:
         """As `Evidence`."""
-        visitors = self._walker.visitors
-        known = visitors[visitors["day"] <= pd.Timestamp(self._day)]
-        return traffic(known, self._champions[-1])
-
-    def _judged(self, version: int, as_of: date, until: date) -> pd.DataFrame:
-        drift = self._walker.judged(as_of)
-        return drift[drift["period"] <= pd.Timestamp(until)].assign(version=version)
+        days = self._walker.traffic(self._champions[-1])
+        return days[days["period"] <= pd.Timestamp(self._day)]
 
 
 def _decided(

@@ -36,7 +36,7 @@ def test_a_champion_is_judged_as_production_judges_it(orders, new_home, walker, 
     # And what else a policy may ask for.
     champion = home.registry.champion(NAME)
     asked = standing(home.lake, home.registry, champion, NEWEST)
-    then = Then(one, NEWEST, [AS_OF])
+    then = Then(one, NEWEST, (AS_OF,))
     assert (asked.as_of, asked.age) == (AS_OF, (NEWEST - AS_OF).days)
     pd.testing.assert_frame_equal(then.traffic(), asked.evidence.traffic(), check_dtype=False)
     assert len(then.past()) == len(asked.evidence.past()) == 0
