@@ -20,7 +20,8 @@ STATE = "alerts.json"
 # Within this time after it was told the same is only counted.
 FOLDED = timedelta(days=1)
 FORGOTTEN = timedelta(days=30)
-FAILED_RUN, ALARM, PROMOTION, ROLLBACK = "failed run", "alarm", "promotion", "rollback"
+FAILURE, BLOCKED = "failure", "blocked by a check"
+ALARM, PROMOTION, ROLLBACK = "alarm", "promotion", "rollback"
 Log = Callable[[str], object]
 
 
@@ -30,7 +31,7 @@ class Alert:
 
     Parameters
     ----------
-    kind : FAILED_RUN, ALARM, PROMOTION or ROLLBACK.
+    kind : FAILURE, BLOCKED, ALARM, PROMOTION or ROLLBACK.
     cause : alerts of the same kind and cause are folded into one.
     what : has happened.
     since : when it began.

@@ -17,7 +17,7 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
-from ops_platform.monitor.alerts import alert
+from ops_platform.monitor.alerts import BLOCKED, FAILURE, Alert, alert, tell
 from ops_platform.monitor.freshness import newest_event, overdue
 from ops_platform.monitor.policy import Policy, policy
 from ops_platform.monitor.retraining import (
@@ -35,6 +35,8 @@ from ops_platform.settings import Settings
 
 CAUSE_ID_TAG, AS_OF_TAG, UNFIT_TAG = "ops/cause_id", "ops/as_of", "ops/unfit"
 
+# In Dagster's message of a step whose blocking check failed.
+CHECK_FAILED = "blocking asset check"
 NOT_AGAIN = (
     "nothing asks for it again before a source has news or `nightly` runs: mend it, then "
     "materialize from the failed step on"
@@ -215,19 +217,21 @@ def failed_run_sensor() -> dg.SensorDefinition:
     def failed_runs(
         context: dg.RunFailureSensorContext, settings: dg.ResourceParam[Settings]
     ) -> None:
-        run = context.dagster_run
-        cause = run.tags.get(CAUSE_TAG)
-        again = ""
+        run, what = context.dagster_run, _what_failed(context)
+        cause, done = run.tags.get(CAUSE_TAG), ""
+        about = f" ({cause})" if cause else ""
         if run.tags.get(WILL_RETRY_TAG) == "true":
-            again = "; it is tried again"
+            done = "it is tried again"
         elif run.tags.get(SENSOR_NAME_TAG) == AUTOMATION:
-            again = f"; {NOT_AGAIN}"
-        alert(
-            f"run {run.run_id[:8]} of {run.job_name} failed{f' ({cause})' if cause else ''}: "
-            f"{_what_failed(context)}{again}",
-            settings.webhook,
-            logging.getLogger("ops").warning,
+            done = NOT_AGAIN
+        failed = Alert(
+            BLOCKED if CHECK_FAILED in what else FAILURE,
+            f"{run.job_name}: {what}; {done}",
+            f"run {run.run_id[:8]} of {run.job_name} failed{about}: {what}",
+            done=done,
+            look=f"the run's page, runs/{run.run_id}",
         )
+        tell(failed, settings, logging.getLogger("ops").warning)
 
     return failed_runs
 

@@ -76,7 +76,7 @@ def test_the_same_within_a_day_is_counted_and_told_then_with_its_count(at, webho
     assert "folded, it was told at 2024-03-01 12:00" in log[0]
     # Of another cause, or of another kind.
     assert at(2, Alert(ALARM, "flood", "the shop is wet"))
-    assert at(2, Alert("failed run", "fire", "the shop burns"))
+    assert at(2, Alert("failure", "fire", "the shop burns"))
     assert at(FOLDED / timedelta(hours=1))
     assert webhook[1][-1]["text"].endswith("look at: roof\nrepeated: 2 times more")
     assert at(49)

@@ -310,7 +310,7 @@ def test_of_a_run_of_the_automation_that_is_given_up_it_is_told_what_asks_again(
         alerts_of_failed(home, instance, webhook, [marts], tags | more)
     retried, given_up = (alert["text"] for alert in webhook[1])
 
-    assert retried.endswith("; it is tried again")
+    assert "\ndone: it is tried again\n" in retried
     assert "nothing asks for it again before a source has news or `nightly` runs" in given_up
 
 
@@ -322,6 +322,7 @@ def test_a_blocking_check_that_fails_is_told_by_its_name(home: Home, instance, w
     (text,) = alerts_of_failed(home, instance, webhook, [model], {})
 
     assert "1 blocking asset check failed" in text
+    assert webhook[1][-1]["text"].startswith("blocked by a check: run ")
     assert "whole" in text
 
 
@@ -338,7 +339,8 @@ def alerts_of_failed(home: Home, instance, webhook, assets, tags) -> list[str]:
     ).for_run_failure()
     failed_run_sensor()(context)
     assert done.run_id[:8] in got[-1]["text"]
-    return [alert["text"][alert["text"].index("failed") :] for alert in got]
+    lines = [alert["text"].partition("\nlook at: ")[0].replace("\ndone: ", "; ") for alert in got]
+    return [line[line.index("failed") :] for line in lines]
 
 
 @pytest.fixture
