@@ -95,6 +95,8 @@ def _show(found: "Report", days: int, place: Path | None) -> None:
     tell(f"alarm: {f'{found.alarm.at}: {found.alarm.what}' if found.alarm else 'none'}")
     if found.probation is not None:
         tell(f"probation: {found.probation.decision}, {found.probation.told}")
+    elif found.on_trial:
+        tell("probation: begins with the next days that have labels")
     tell(f"retraining waits for: {found.waits or 'its sensor has not ticked yet'}")
     for event in found.events[:5]:
         tell(f"{event.at} {event.kind}: {event.what}")

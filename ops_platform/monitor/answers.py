@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import duckdb
 import numpy as np
@@ -21,7 +21,7 @@ WITH lines AS (
     FROM raw.served AS lines ANTI JOIN settled
       ON settled.version = lines.model_version AND settled.period = lines.served_at::DATE
     WHERE model = $model AND known AND coalesce(shown, true) AND rank <= {K}
-      AND served_at::DATE <= $over
+      AND served_at::DATE <= $over AND served_at >= $after::TIMESTAMP
 )
 SELECT day, version, customer_id, rank, product_id FROM lines
 QUALIFY answer_id = first_value(answer_id) OVER (
@@ -67,6 +67,7 @@ def served(
     model: str,
     over: date,
     settled: Iterable[tuple[int, date]] = (),
+    after: date = date.min,
 ) -> Answers:
     """What the service has shown to customers that it knew, up to the day `over`.
 
@@ -76,12 +77,14 @@ def served(
     ----------
     connection : of the lake, not pinned: what was served is published with the next marts only.
     settled : versions and days that are left out.
+    after : so are this day and those before it.
     """
     if "raw.served" not in tables(connection):
         return _none()
     done = pd.DataFrame(settled, columns=["version", "period"])
     connection.register("settled", done.astype({"version": "int64", "period": "datetime64[us]"}))
-    lines = connection.execute(_SERVED, {"model": model, "over": over}).df()
+    first = after + timedelta(days=1)
+    lines = connection.execute(_SERVED, {"model": model, "over": over, "after": first}).df()
     connection.unregister("settled")
     lines["unit"] = lines.groupby(_UNIT, sort=True).ngroup()
     # Ranks as they were shown, whatever a line says of its own.

@@ -114,7 +114,7 @@ def on_probation(
     fitted_until = max(date.fromisoformat(one.tags["as_of"]) for one in versions)
     present, former = (recommends(registry.load(name, one.version)) for one in versions)
     with connect(lake) as connection:
-        shown = served(connection, name, over)
+        shown = served(connection, name, over, after=fitted_until)
     snapshot, unfit = published_with_features(lake).snapshot, unfit_days(lake, sources)
     with connect(lake, snapshot=snapshot) as connection:
         newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
@@ -149,9 +149,12 @@ def _occasions(
     version: int,
     window: tuple[date, date],
 ) -> Answers:
-    """What a version answered within (first, last], and would have answered to who bought else."""
-    day = shown.units["day"].dt.date
-    mine = shown.of((shown.units["version"] == version) & (day > window[0]) & (day <= window[1]))
+    """What a version answered within (first, last], and would have answered to who bought else.
+
+    `shown` is of after the first already.
+    """
+    in_time = shown.units["day"].dt.date <= window[1]
+    mine = shown.of((shown.units["version"] == version) & in_time)
     came = visits(connection, model, *window)
     key = ["day", "customer_id"]
     beside = came.merge(mine.units[key], on=key, how="left", indicator=True)

@@ -16,7 +16,7 @@ from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.notices import moves, of_move
-from ops_platform.monitor.probation import Probation
+from ops_platform.monitor.probation import Probation, term
 from ops_platform.monitor.probation_table import read_probation
 from ops_platform.monitor.shown import DAYS, Mean, mean, of_everyone, source_of
 from ops_platform.monitor.tables import DRIFT
@@ -58,6 +58,7 @@ class Report:
     drift : all rows of `monitor.drift` of every version.
     inputs : rows of `monitor.inputs`; empty where there is no such table.
     probations : by version.
+    on_trial : whether what serves is on probation, be it judged yet or not.
     events : alarms, promotions, rollbacks and open faults of the data, newest first.
     """
 
@@ -73,6 +74,7 @@ class Report:
     drift: pd.DataFrame
     inputs: pd.DataFrame
     probations: dict[int, Probation]
+    on_trial: bool
     events: list[Event]
 
     @property
@@ -128,7 +130,8 @@ def gather(
 ) -> Report:
     """All that is known of a model.
 
-    Raises LakeError where there is no lake, RegistryError where the registry can't be read.
+    Raises LakeError where there is no lake, RegistryError where the registry can't be read, and
+    ReleaseError where the pointer can't.
     """
     with connect(lake) as connection:
         rows = live_tables.read(connection, live_tables.PERFORMANCE, name)
@@ -151,6 +154,7 @@ def gather(
         drift=drift,
         inputs=inputs,
         probations=probations,
+        on_trial=term(releases, name) is not None,
         events=_events(lake, releases, name, drift, inputs, probations),
     )
 

@@ -80,6 +80,11 @@ def test_what_the_champion_would_have_answered_is_judged_for_who_came(shop):
     assert found.rows["period"].min().date() == on(1)
 
 
+def test_before_a_day_is_over_there_is_nothing_to_measure(shop):
+    found = measured(shop, over=0)
+    assert (len(found.rows), found.ripened, found.waiting) == (0, [], {})
+
+
 def test_a_succeeded_champions_days_still_ripen(shop):
     measured(shop)
     shop.crown(on(4))

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import numpy as np
@@ -125,16 +125,21 @@ def test_a_version_that_does_worse_goes_back_by_itself(home, instance, webhook):
     assert term(home.settings.releases, NAME) is None
 
 
-def judged(home: Home, probation_days: int = 28, moved_at: datetime = NOW) -> Probation:
+def judged(
+    home: Home, probation_days: int = 28, moved_at: datetime = NOW, over: date = LATER
+) -> Probation:
     found = replace(term(home.settings.releases, NAME), moved_at=moved_at)
     return on_probation(
         home.lake, home.registry, found, NAME,
-        over=LATER, label_days=3, probation_days=probation_days, sources=set(),
+        over=over, label_days=3, probation_days=probation_days, sources=set(),
     )  # fmt: skip
 
 
 def test_a_version_that_does_as_well_stays_until_its_days_are_over(home):
     assert serve(home, interactions(home), repeat_weight=0.4) == 2
+    found = judged(home, over=AS_OF)
+    assert (found.decision, found.customers, found.difference) == (GOES_ON, 0, None)
+    assert found.told.startswith("no customer's days are over yet")
     found = judged(home)
     assert found.decision == GOES_ON and found.customers > 30
     assert found.until == NOW.date() + timedelta(days=28)

@@ -67,6 +67,7 @@ def made_up() -> Report:
         inputs=inputs,
         probations={2: Probation(NAME, 2, 1, date(2024, 5, 13), date(2024, 6, 9), 77,
                                  Sequence(-0.01, -0.2, 0.1, 0.4), GOES_ON)},
+        on_trial=True,
         events=[Event("2024-05-20", "alarm", "ndcg_at_20 <0.2"),
                 Event("2024-05-13 06:00", "promotion", "v2 serves")],
     )  # fmt: skip
