@@ -152,8 +152,8 @@ def _chunk(
             coalesce(sum(n) FILTER (value IS NULL), 0)::BIGINT AS nulls,
             count(value) AS "distinct", min(number) AS least, max(number) AS greatest,
             sum(number * n) AS total, sum(number * number * n) AS squares,
-            list_sort(list(md5_number_lower(value)) FILTER (value IS NOT NULL))[:{SKETCH}]
-                AS sketch
+            -- What md5_number_lower gives, which goes by way of texts and takes thrice as long.
+            min((md5_number(value) >> 64)::UBIGINT, {SKETCH}) FILTER (value IS NOT NULL) AS sketch
         FROM counted GROUP BY ALL
     ),
     ranked AS (
