@@ -51,8 +51,8 @@ def from_bytes(content: bytes, false_alarm_days: float) -> tuple[InputDrift, dic
 
 
 def as_json(profile: Profile) -> dict[str, Any]:
-    """A profile without its sketch, which is only for distinct values of several days."""
-    return asdict(profile) | {"sketch": [], "parts": dict(profile.parts)}
+    """A profile as what JSON can hold."""
+    return asdict(profile) | {"sketch": list(profile.sketch), "parts": dict(profile.parts)}
 
 
 def _arrays(feature: WatchedFeature) -> dict[str, np.ndarray]:
