@@ -11,7 +11,10 @@ import numpy as np
 
 # Bets of p^(k - 1) k: a small k wins most on the rarest days, a large one on days that are often
 # a bit odd. The mean of several e-detectors is one, so none has to be chosen.
-BETS = np.array([0.2, 0.4, 0.7])
+POWERS = np.array([0.2, 0.5])
+# And a bet of this share on the day's being among the oddest: twice as many of them as have come in
+# a row, and one more, for the days since a change are ranked among each other too.
+STAKE, ODDEST = 0.8, 2
 
 
 def p_values(scores: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -45,6 +48,7 @@ class EDetector:
     evidence_ : (2, streams, bets), what was won since any day.
     gain_ : (2, streams, bets), logarithm of what was won since the day that makes it most.
     since_ : (2, streams, bets), that day, the likeliest to have been the first changed one.
+    row_ : (2, streams), days in a row that were among the oddest.
     """
 
     def __init__(self, streams: int) -> None:
@@ -54,15 +58,28 @@ class EDetector:
 
     def restart(self) -> None:
         """Forget what was won."""
-        self.evidence_ = np.zeros((2, self.streams, len(BETS)))
+        self.evidence_ = np.zeros((2, self.streams, len(POWERS) + 1))
         self.gain_ = np.zeros_like(self.evidence_)
         self.since_ = np.zeros(self.evidence_.shape, dtype=np.int64)
+        self.row_ = np.zeros((2, self.streams), dtype=np.int64)
 
-    def learn(self, day: int, p: np.ndarray, bet_on: np.ndarray | None = None) -> None:
-        """Add a day's p-values, (2, streams), of those streams that are bet on, or of all."""
-        won = BETS * p[..., None] ** (BETS - 1)
+    def learn(self, day: int, p: np.ndarray, days: int, bet_on: np.ndarray | None = None) -> None:
+        """Add a day.
+
+        Parameters
+        ----------
+        p : (2, streams), its p-values.
+        days : among which they are ranks.
+        bet_on : (streams,), whether anything is bet on a stream; all by default.
+        """
+        among = np.minimum(1.0, ODDEST * (self.row_ + 1) / days)
+        is_odd = p <= among
+        won = np.empty_like(self.evidence_)
+        won[..., :-1] = POWERS * p[..., None] ** (POWERS - 1)
+        won[..., -1] = 1 - STAKE + STAKE * is_odd / among
         if bet_on is not None:
             won[:, ~bet_on] = 1.0
+        self.row_ = np.where(is_odd, self.row_ + 1, 0)
         self.evidence_ = (self.evidence_ + 1) * won
         self.since_ = np.where(self.gain_ > 0, self.since_, day)
         self.gain_ = np.maximum(0, self.gain_ + np.log(won))

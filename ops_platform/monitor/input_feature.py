@@ -154,7 +154,8 @@ class WatchedFeature:
         is_judged = self.looks_ > self.judged_from_
         if is_judged:
             p = p_values(scores, self.scores_)
-            self.evidence_.learn(day.toordinal(), p, leverage <= LEVERAGE_MAX)
+            days = 1 + len(self.scores_)
+            self.evidence_.learn(day.toordinal(), p, days, leverage <= LEVERAGE_MAX)
         if self.looks_ > UNRANKED_DAYS:
             self.scores_ = np.vstack([self.scores_[1 - RANKED_DAYS :], scores])
         self.days_ = [*self.days_[1 - KEPT_DAYS :], day.toordinal()]

@@ -18,7 +18,7 @@ _DOCUMENT = "document"
 _ARRAYS = ("center_", "scale_", "values_", "scores_", "away_")
 _REGRESSIONS = ("trend_", "recall_")
 _LEARNED = ("weights_", "covariance_", "squares_")
-_EVIDENCE = ("evidence_", "gain_", "since_")
+_EVIDENCE = ("evidence_", "gain_", "since_", "row_")
 # Of a day that is not learned from yet, beside its date.
 _UNLEARNED = ("values", "regressors", "recalled")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ops_platform.lake.profile import Profile
-from ops_platform.monitor.e_detector import BETS, EDetector, p_values
+from ops_platform.monitor.e_detector import POWERS, EDetector, p_values
 from ops_platform.monitor.input_drift import InputDrift
 from ops_platform.monitor.input_state import from_bytes, to_bytes
 
@@ -169,9 +169,14 @@ def test_p_values_are_ranks_and_the_bets_win_nothing_on_average():
     # Equal to all: nothing odd on either side.
     assert (p_values(np.array([2.0]), np.full((9, 1), 2.0)) == 1).all()
     for n in (20, 200):
-        p = np.arange(1, n + 1) / n
-        for bet in BETS:
-            assert (bet * p ** (bet - 1)).mean() <= 1
+        p = np.tile(np.arange(1, n + 1) / n, (2, 1))
+        for row in (0, 3):
+            detector = EDetector(n)
+            detector.row_[:] = row
+            detector.learn(1, p, n)
+            # From nothing, what is won in a day.
+            assert (detector.evidence_.mean(axis=1) <= 1 + 1e-12).all()
+    assert detector.evidence_.shape == (2, 200, len(POWERS) + 1)
 
 
 def test_false_alarms_of_chance_alone_are_rarer_than_the_rate():
@@ -180,7 +185,8 @@ def test_false_alarms_of_chance_alone_are_rarer_than_the_rate():
     detector, known = EDetector(4), rng.normal(size=(60, 4))
     for day in range(count):
         scores = rng.normal(size=4)
-        detector.learn(day + 1, p_values(scores, known[-400:]))
+        last = known[-400:]
+        detector.learn(day + 1, p_values(scores, last), 1 + len(last))
         known = np.vstack([known, scores])
         if detector.statistic >= 100:
             alarms += 1
@@ -193,5 +199,5 @@ def test_the_day_that_a_change_began_is_known():
     detector, known = EDetector(2), rng.normal(size=(200, 2))
     for day in range(1, 60):
         scores = rng.normal(size=2) + (4.0 if day >= 50 else 0.0)
-        detector.learn(day, p_values(scores, known))
+        detector.learn(day, p_values(scores, known), 1 + len(known))
     assert abs(detector.since - 50) <= 10
