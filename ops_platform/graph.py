@@ -54,7 +54,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(model_asset(name) for name in models),
             release_asset(),
             drift_asset(watched),
-            inputs_asset(models),
+            inputs_asset(models, used),
             policies,
             performance_asset(watched, [contract.name for contract in used]),
             report_asset(watched),

@@ -10,7 +10,8 @@ from ops_platform.automation import WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
-from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -81,13 +82,15 @@ def _is_watched(lake: Lake, name: str, version: int) -> bool:
         return read_reference(connection, name, version) is not None
 
 
-def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
-    """The asset `monitor/inputs`: each day of what models see against the days before it."""
+def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinition:
+    """The asset `monitor/inputs`: each day of what models see against the days before it.
+
+    `sources` are those that the marts are made of: of an unfit day of theirs nothing is judged.
+    """
 
     @dg.asset(
         key=INPUTS_KEY,
-        # What a day's data lacks is judged before the day's drift is.
-        deps=[PUBLISHED_FEATURES, PROFILES],
+        deps=[PUBLISHED_FEATURES],
         group_name="monitor",
         owners=["team:data-science"],
         kinds={"duckdb", "numpy"},
@@ -105,10 +108,14 @@ def inputs_asset(models: list[str]) -> dg.AssetsDefinition:
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         over = settings.now().date() - timedelta(days=1)
+        for source in sources:
+            # Each day is judged once, so what is wrong with its data has to be known by then.
+            judge_source(lake, source, settings.now())
+        names = [source.name for source in sources]
         watched, failed = list[InputsWatched](), list[str]()
         for name in models:
             try:
-                one = watch_inputs(lake, registry, name, over, settings.false_alarm_days)
+                one = watch_inputs(lake, registry, name, over, names, settings.false_alarm_days)
             except OpsError as error:
                 # The other models are watched all the same.
                 failed.append(f"{name}: {error}")

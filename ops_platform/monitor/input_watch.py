@@ -1,6 +1,6 @@
 """Watching a model's inputs: each published day is profiled once, and judged once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, partial
@@ -47,12 +47,18 @@ class InputsWatched:
 
 
 def watch_inputs(
-    lake: Lake, registry: Registry, name: str, over: date, false_alarm_days: float
+    lake: Lake,
+    registry: Registry,
+    name: str,
+    over: date,
+    sources: Collection[str],
+    false_alarm_days: float,
 ) -> InputsWatched:
     """Profile and judge each published day that has not been yet, for the model `name`.
 
     `over` is the newest day that is over. Days are judged once, in their order; one whose data is
-    unfit is named with the delivery that brought it, and neither judged nor learned from.
+    unfit is named with the delivery that brought it, and neither judged nor learned from. It is
+    unfit where one of `sources` is.
 
     Raises
     ------
@@ -72,7 +78,7 @@ def watch_inputs(
         if not days[ALL]:
             reason = f"no day after {after} is over and published yet"
             return InputsWatched(name, version, pd.DataFrame(), reason)
-        unfit = [fault for fault in faults(lake) if fault.is_open]
+        unfit = [one for one in faults(lake) if one.is_open and one.source in sources]
         read = partial(input_profiles.read, connection, seen.datasets, until=until)
         walk = _Walk(seen, champion, drift, unfit, read, min(days[ALL]), beside)
         rows = walk.judge(days)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ops_platform.ingest.checks import KEY as PROFILES
+from ops_platform.ingest.contract_file import read_contract
 from ops_platform.lake import catalog
 from ops_platform.lake.faults import DELIVERY, write_judgements
 from ops_platform.lake.faults import make as make_judgements
@@ -17,9 +17,10 @@ from ops_platform.lake.write import write
 from ops_platform.monitor.checks import INPUTS_KEY, inputs_asset, inputs_check
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
-from ops_platform.settings import Settings
+from ops_platform.settings import PROJECT, Settings
 from tests.monitor.conftest import NAME, Home
 
+ORDERS = read_contract(PROJECT / "contracts" / "orders.odcs.yaml")
 FIRST = date(2024, 1, 1)
 DAYS, ROWS = 118, 520
 SHIFT = FIRST + timedelta(days=104)
@@ -95,7 +96,7 @@ def copied(fresh_store, tmp_path_factory) -> Home:
 
 
 def watch(home: Home, over: date = LAST, name: str = NAME):
-    return watch_inputs(home.lake, home.registry, name, over, 365.0)
+    return watch_inputs(home.lake, home.registry, name, over, ["orders"], 365.0)
 
 
 def test_a_change_alarms_once_and_says_of_what(watched: Home):
@@ -206,15 +207,14 @@ def test_what_a_model_of_features_sees_is_what_was_known_before_the_day(publishe
 
 def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance):
     graph = dg.Definitions(
-        assets=[inputs_asset([NAME])],
+        assets=[inputs_asset([NAME], [ORDERS])],
         asset_checks=[inputs_check([NAME])],
         resources={"settings": published.settings},
         executor=dg.in_process_executor,
         jobs=[dg.define_asset_job("inputs", selection=dg.AssetSelection.assets(INPUTS_KEY))],
     )
     assert graph.get_assets_def(INPUTS_KEY).asset_deps[INPUTS_KEY] == {
-        PROFILES,
-        dg.AssetKey(["lake", "published_features"]),
+        dg.AssetKey(["lake", "published_features"])
     }
     job = graph.resolve_job_def("inputs")
     done = job.execute_in_process(instance=instance)
