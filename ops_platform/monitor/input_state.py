@@ -1,15 +1,18 @@
 """What is known of a model's inputs, as bytes: a new day is judged without the old ones."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ops_platform.lake.profile import Profile
+from ops_platform.monitor import e_detector, input_drift, input_feature, input_shape, recursive
 from ops_platform.monitor.input_drift import InputDrift
 from ops_platform.monitor.input_feature import WatchedFeature
 from ops_platform.monitor.input_shape import Shape
@@ -23,12 +26,21 @@ _EVIDENCE = ("evidence_", "gain_", "since_", "row_")
 _UNLEARNED = ("values", "regressors", "recalled")
 
 
+def recipe() -> str:
+    """SHA-256 of the code that what is known follows from."""
+    digest = hashlib.sha256()
+    for module in (e_detector, recursive, input_shape, input_feature, input_drift):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
 def to_bytes(drift: InputDrift, beside: Mapping[str, Any]) -> bytes:
     """All that was learned, and what JSON can hold of the caller's own."""
     arrays: dict[str, np.ndarray] = {}
     for at, feature in enumerate(drift.features_.values()):
         arrays |= {f"{at}/{name}": array for name, array in _arrays(feature).items()}
     document = {
+        "recipe": recipe(),
         "day": drift.day_ and drift.day_.isoformat(),
         "features": {name: _document(feature) for name, feature in drift.features_.items()},
         "beside": beside,
@@ -39,10 +51,12 @@ def to_bytes(drift: InputDrift, beside: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def from_bytes(content: bytes, false_alarm_days: float) -> tuple[InputDrift, dict[str, Any]]:
-    """What `to_bytes` was given."""
+def from_bytes(content: bytes, false_alarm_days: float) -> tuple[InputDrift, dict[str, Any]] | None:
+    """What `to_bytes` was given; None where the code was another: learn the days anew."""
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         document = json.loads(arrays[_DOCUMENT].tobytes())
+        if document["recipe"] != recipe():
+            return None
         drift = InputDrift(false_alarm_days)
         drift.day_ = document["day"] and date.fromisoformat(document["day"])
         for at, (name, told) in enumerate(document["features"].items()):

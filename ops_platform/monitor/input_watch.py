@@ -70,21 +70,21 @@ def watch_inputs(
     until = _profile_new(lake, seen, over)
     with connect(lake) as connection:
         known = inputs.read_state(connection, name)
-        drift, beside = InputDrift(false_alarm_days), dict[str, Any]()
-        if known is not None:
-            drift, beside = from_bytes(known[1], false_alarm_days)
-        after = drift.day_ or BEFORE
-        days = input_profiles.read(connection, seen.datasets, after, until)
-        if not days[ALL]:
-            reason = f"no day after {after} is over and published yet"
+        judged = known[0] if known else BEFORE
+        # Without what is known the days that were judged are learned from anew, and told no more.
+        read = from_bytes(known[1], false_alarm_days) if known else None
+        drift, beside = read or (InputDrift(false_alarm_days), {})
+        days = input_profiles.read(connection, seen.datasets, drift.day_ or BEFORE, until)
+        if max(days[ALL], default=BEFORE) <= judged:
+            reason = f"no day after {judged} is over and published yet"
             return InputsWatched(name, version, pd.DataFrame(), reason)
         unfit = [one for one in faults(lake) if one.is_open and one.source in sources]
-        read = partial(input_profiles.read, connection, seen.datasets, until=until)
-        walk = _Walk(seen, champion, drift, unfit, read, min(days[ALL]), beside)
-        rows = walk.judge(days)
+        profiles = partial(input_profiles.read, connection, seen.datasets, until=until)
+        walk = _Walk(seen, champion, drift, unfit, profiles, min(days[ALL]), beside)
+        rows = walk.judge(days, judged)
     state = (max(days[ALL]), to_bytes(drift, walk.beside))
     write(lake, lambda c: inputs.keep(c, name, known and known[0], rows, state))
-    return InputsWatched(name, version, rows, f"{len(days[ALL])} days judged")
+    return InputsWatched(name, version, rows, f"{rows['period'].nunique()} days judged")
 
 
 def told_apart(lake: Lake, alarm: InputAlarm) -> WholeRow | str:
@@ -165,9 +165,10 @@ class _Walk:
             "references": references,
         }
 
-    def judge(self, days: Days) -> pd.DataFrame:
-        """The days' rows of `monitor.inputs`."""
-        return pd.concat([self._day(days, day) for day in sorted(days[ALL])], ignore_index=True)
+    def judge(self, days: Days, after: date) -> pd.DataFrame:
+        """The rows of `monitor.inputs` of the days after one."""
+        made = [(day, self._day(days, day)) for day in sorted(days[ALL])]
+        return pd.concat([rows for day, rows in made if day > after], ignore_index=True)
 
     def _day(self, days: Days, day: date) -> pd.DataFrame:
         version = self._champion(day)

@@ -66,6 +66,12 @@ def on(drift: InputDrift, profiles: dict[str, Profile]):
     return deepcopy(drift).judge(FIRST + timedelta(110), profiles)
 
 
+def read_again(drift: InputDrift, beside=None):
+    read = from_bytes(to_bytes(drift, beside or {}), 365.0)
+    assert read is not None
+    return read
+
+
 def verdicts(judged) -> dict[str, str]:
     return {one.feature: one.verdict for one in judged.features}
 
@@ -144,14 +150,14 @@ def test_days_of_few_rows_are_put_together():
 
 
 def test_what_is_known_is_read_again_as_it_was(learned):
-    drift, beside = from_bytes(to_bytes(learned, {"version": 3}), 365.0)
+    drift, beside = read_again(learned, {"version": 3})
     assert beside == {"version": 3}
     there, here = (walk(one, days(6, 8, 0.3), 110) for one in (deepcopy(learned), drift))
     assert here == there
     young = InputDrift()
     made = days(7, 40, rows=300)
     walk(young, made[:25])
-    read, _ = from_bytes(to_bytes(young, {}), 365.0)
+    read, _ = read_again(young)
     assert walk(read, made[25:], 25) == walk(young, made[25:], 25)
 
 

@@ -14,6 +14,7 @@ from ops_platform.lake.faults import DELIVERY, write_judgements
 from ops_platform.lake.faults import make as make_judgements
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
+from ops_platform.monitor import input_state
 from ops_platform.monitor.checks import INPUTS_KEY, inputs_asset, inputs_check
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
@@ -24,13 +25,14 @@ ORDERS = read_contract(PROJECT / "contracts" / "orders.odcs.yaml")
 FIRST = date(2024, 1, 1)
 DAYS, ROWS = 118, 520
 SHIFT = FIRST + timedelta(days=104)
+STEPS = (FIRST + timedelta(30), SHIFT - timedelta(5), SHIFT - timedelta(4))
 LAST = FIRST + timedelta(days=DAYS - 1)
 ODDS = "purchase_probability"
 KEPT = f"SELECT * FROM monitor.inputs WHERE model = '{NAME}' ORDER BY ALL"
 # Of what there was before the service answered.
 STATISTICS = f"""
 SELECT period, feature, round(value, 9), psi, round(statistic, 6), verdict FROM monitor.inputs
-WHERE segment = '' AND period < DATE '{SHIFT}' AND feature LIKE 'interactions/%' ORDER BY ALL
+WHERE segment = '' AND period <= DATE '{STEPS[-1]}' AND feature LIKE 'interactions/%' ORDER BY ALL
 """
 
 
@@ -145,9 +147,24 @@ def test_a_repeated_look_changes_nothing(watched: Home):
 
 
 def test_day_by_day_comes_to_the_same_as_all_at_once(watched: Home, copied: Home):
-    for over in (FIRST + timedelta(30), SHIFT - timedelta(3), SHIFT - timedelta(1)):
+    for over in STEPS:
         watch(copied, over)
     assert copied.read(STATISTICS) == watched.read(STATISTICS)
+
+
+def test_after_a_change_of_the_rule_days_are_learned_anew_and_not_told_again(
+    copied: Home, monkeypatch
+):
+    watch(copied, STEPS[-1])
+    rows = copied.read(KEPT)
+    with monkeypatch.context() as other:
+        other.setattr(input_state, "recipe", lambda: "another")
+        assert watch(copied, STEPS[-1]).added.empty
+        day = STEPS[-1] + timedelta(1)
+        added = watch(copied, day).added
+    assert set(added["period"]) == {day}
+    assert set(added["verdict"]) == {"fine"}
+    assert copied.read(KEPT)[: len(rows)] == rows
 
 
 def test_unfit_days_are_named_with_their_delivery_and_neither_alarm_nor_are_learned(copied: Home):
