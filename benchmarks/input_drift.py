@@ -40,8 +40,8 @@ YEAR, LEARNED, SEASONS = 365, 90, 730
 # Kind of stream: its streams, the years that each is judged, and the days before these.
 QUIET = {
     "none": (4, 10, LEARNED),
-    "weekday only": (6, 10, LEARNED),
-    "season only": (11, 10, SEASONS),
+    "weekday only": (5, 10, LEARNED),
+    "season only": (5, 22, SEASONS),
 }
 FOUND_DAYS, FOUND_SHARE, FAULTS_SHARE = 10, 0.95, 0.95
 # Kind of change, days before it, streams in which each feature is changed, and days to find it in.

@@ -157,12 +157,12 @@ class WatchedFeature:
             days = 1 + len(self.scores_)
             self.evidence_.learn(day.toordinal(), p, days, leverage <= LEVERAGE_MAX)
         if self.looks_ > UNRANKED_DAYS:
-            self.scores_ = np.vstack([self.scores_[1 - RANKED_DAYS :], scores])
+            self.scores_ = _with(self.scores_, scores, RANKED_DAYS)
         self.days_ = [*self.days_[1 - KEPT_DAYS :], day.toordinal()]
         # Without the weekday, for the season of later years.
         values = values - self.trend_.weights_[:, 1:8] @ weekdays
-        self.values_ = np.vstack([self.values_[1 - KEPT_DAYS :], values])
-        self.away_ = np.vstack([self.away_[1 - RECENT[-1] :], away])
+        self.values_ = _with(self.values_, values, KEPT_DAYS)
+        self.away_ = _with(self.away_, away, RECENT[-1])
         return is_judged
 
     def _regressors(self, day: date, weekdays: np.ndarray) -> np.ndarray:
@@ -176,14 +176,17 @@ class WatchedFeature:
         if not len(self.away_):
             return np.zeros((self.shape_.streams, len(RECALL)))
         within = self.trend_.within(self.away_, RECALLED)
-        return np.stack([within[-days:].mean(axis=0) for days in (1, *RECENT)], axis=1)
+        made = np.empty((self.shape_.streams, len(RECALL)))
+        for at, days in enumerate((1, *RECENT)):
+            last = within[-days:]
+            made[:, at] = last.sum(axis=0) / len(last)
+        return made
 
     def _learn(self, days: int) -> None:
         """Learn from the oldest days that were not learned from."""
         for _, values, regressors, recalled in self.unlearned_[: max(0, days)]:
-            away = values - self.trend_.expected(regressors)[0]
+            away = self.trend_.learn(values, regressors)
             self.recall_.learn(self.trend_.within(away, RECALLED), recalled)
-            self.trend_.learn(values, regressors)
         self.unlearned_ = self.unlearned_[max(0, days) :]
 
     def _season(self, day: int) -> np.ndarray | float:
@@ -191,8 +194,8 @@ class WatchedFeature:
         years = list(self._years(day))
         if not years:
             return 0.0
-        level = self.values_[bisect_left(self.days_, day - YEARS[len(years) - 1]) :].mean(axis=0)
-        return np.asarray(np.mean(years, axis=0) - level)
+        known = self.values_[bisect_left(self.days_, day - YEARS[len(years) - 1]) :]
+        return np.asarray(sum(years) / len(years) - known.sum(axis=0) / len(known))
 
     def _years(self, day: int) -> Iterator[np.ndarray]:
         for back in YEARS if self.days_ else ():
@@ -203,6 +206,11 @@ class WatchedFeature:
                     _middle(tuple(one - day + back for one in self.days_[around]))
                     @ (self.values_[around])
                 )
+
+
+def _with(days: np.ndarray, day: np.ndarray, most: int) -> np.ndarray:
+    """The last days with one more, so many at most."""
+    return np.concatenate([days[1 - most :], day[None]])
 
 
 @lru_cache(maxsize=256)

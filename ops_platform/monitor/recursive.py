@@ -39,22 +39,26 @@ class Recursive:
 
     def expected(self, regressors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What a day is expected to be, and the leverage of its regressors: (streams,) both."""
-        along = np.einsum("sij,sj->si", self.covariance_, regressors)
-        weighted = np.einsum("si,si->s", self.weights_, regressors)
-        return weighted, np.einsum("si,si->s", along, regressors)
+        along = (self.covariance_ @ regressors[:, :, None])[:, :, 0]
+        return (self.weights_ * regressors).sum(axis=1), (along * regressors).sum(axis=1)
 
-    def learn(self, values: np.ndarray, regressors: np.ndarray) -> None:
-        """Learn from a day: values (streams,), regressors (streams, regressors)."""
-        expected, leverage = self.expected(regressors)
-        root = np.sqrt(1 + leverage)
-        residuals = (values - expected) / root
+    def learn(self, values: np.ndarray, regressors: np.ndarray) -> np.ndarray:
+        """Learn from a day: values (streams,), regressors (streams, regressors).
+
+        Returns how far the values were from what was expected.
+        """
+        along = (self.covariance_ @ regressors[:, :, None])[:, :, 0]
+        root = np.sqrt(1 + (along * regressors).sum(axis=1))
+        away = values - (self.weights_ * regressors).sum(axis=1)
+        residuals = away / root
         if self.days_ >= 2 * self.weights_.shape[1]:
             residuals = self.within(residuals, CLIPPED)
+        along /= root[:, None]
         self.days_ += 1
         self.squares_ += residuals**2
-        along = np.einsum("sij,sj->si", self.covariance_, regressors) / root[:, None]
         self.weights_ += along * residuals[:, None]
         self.covariance_ -= along[:, :, None] * along[:, None, :]
+        return np.asarray(away)
 
     def within(self, residuals: np.ndarray, times: float) -> np.ndarray:
         """Residuals, (..., streams), none further out than so many times the usual.
@@ -63,7 +67,7 @@ class Recursive:
         """
         usual = np.sqrt(self.squares_ / max(1, self.days_))
         bound = np.where(usual > 0, times * usual, np.inf)
-        return np.asarray(np.clip(residuals, -bound, bound))
+        return np.asarray(np.minimum(np.maximum(residuals, -bound), bound))
 
     def relevel(self) -> None:
         """Have the first weight, the level, learned anew."""
