@@ -35,8 +35,9 @@ DELAY_DAYS = 14
 # Where the regression knows less than this of a day, nothing is bet on it.
 LEVERAGE_MAX = 0.3
 DECIMALS = 9
-# A column with one value is broken where as many like it were less likely than this.
-IMPROBABLE = 1e-9
+# A column with one value is broken where that is less likely than this. Rows of an order are alike,
+# so that so many count as one, and little is known of a day with few.
+IMPROBABLE, ALIKE = 1e-9, 10
 
 Broken = Literal["vanished", "all null", "constant", "another type"]
 State = Literal["learning", "too few rows", "fine"] | Broken
@@ -220,9 +221,10 @@ def _middle(days: tuple[int, ...]) -> np.ndarray:
 
 
 def _is_constant(profile: Profile, known: Profile) -> bool:
-    if profile.distinct > 1:
+    rows = profile.rows - profile.nulls
+    if profile.distinct > 1 or rows < ROWS_MIN:
         return False
     alike = known.parts.get(next(iter(profile.parts)), 0) / sum(known.parts.values())
     # Of a number whose values lie all in one part nothing more is known than how many there were.
     share = alike if len(known.parts) > 1 else 1 / max(1, known.distinct)
-    return bool(share ** (profile.rows - profile.nulls) < IMPROBABLE)
+    return bool(share ** (rows / ALIKE) < IMPROBABLE)

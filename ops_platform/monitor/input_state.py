@@ -55,7 +55,7 @@ def from_bytes(content: bytes, false_alarm_days: float) -> tuple[InputDrift, dic
     """What `to_bytes` was given; None where the code was another: learn the days anew."""
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         document = json.loads(arrays[_DOCUMENT].tobytes())
-        if document["recipe"] != recipe():
+        if document.get("recipe") != recipe():
             return None
         drift = InputDrift(false_alarm_days)
         drift.day_ = document["day"] and date.fromisoformat(document["day"])

@@ -129,6 +129,15 @@ def test_a_broken_column_is_named_and_neither_alarms_nor_is_learned(learned, bro
     assert len(drift.features_[AMOUNT].days_) == known
 
 
+def test_a_small_day_of_one_kind_is_not_broken(learned):
+    [few] = days(3, 1, rows=60)
+    alike = replace(few[KIND], distinct=1, parts={"A": 60})
+    assert verdicts(on(learned, few | {KIND: alike}))[KIND] == "too few rows"
+    [many] = days(3, 1)
+    alike = replace(many[KIND], distinct=1, parts={"A": 600})
+    assert verdicts(on(learned, many | {KIND: alike}))[KIND] == "constant"
+
+
 def test_a_day_without_rows_says_nothing(learned):
     assert on(learned, {}).verdict == "no rows"
     alone = on(learned, {"served/score": days(4, 1)[0][AMOUNT]})
