@@ -29,7 +29,7 @@ ALL, NEW, RETURNING = "", "new customers", "returning customers"
 SEGMENTS = (ALL, NEW, RETURNING)
 INTERACTIONS, SERVED = "interactions", "served"
 # Days whose features are made at once.
-AT_ONCE = 28
+AT_ONCE = 120
 DAY, SEGMENT = "ops_day", "segment"
 _ROWS, _LABELS = "ops_input_rows", "ops_input_labels"
 _NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT", "UBIGINT")

@@ -6,7 +6,8 @@ from math import sqrt
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
+from scipy.special import chdtrc
+from scipy.stats import ks_2samp, wasserstein_distance
 
 from ops_platform.lake.profile import BINS_A_DECADE, Profile
 from ops_platform.monitor.input_shape import NOT_FINITE, is_number, place, shape_of
@@ -72,8 +73,8 @@ def of_profiles(reference: Profile, window: Profile) -> Measures | str:
     p, q = (np.array([one.get(part, 0) for part in places], dtype=float) for one in finite)
     at = np.array([place(part) for part in places]) / BINS_A_DECADE
     below = np.cumsum(p) / p.sum(), np.cumsum(q) / q.sum()
-    way = float(wasserstein_distance(at, at, p, q))
-    return _measures(*counts, way, float(np.abs(below[0] - below[1]).max()))
+    apart = np.abs(below[0] - below[1])
+    return _measures(*counts, float(apart[:-1] @ np.diff(at)), float(apart.max()))
 
 
 def _finite(parts: Mapping[str, int]) -> dict[str, int]:
@@ -115,13 +116,11 @@ def _known(values: np.ndarray) -> np.ndarray:
 def _measures(
     reference: np.ndarray, window: np.ndarray, way: float | None, difference: float | None
 ) -> Measures:
-    table = np.stack([reference, window])
-    table = table[:, table.sum(axis=0) > 0]
-    statistic, p = 0.0, 1.0
-    if table.shape[1] > 1:
-        tested = chi2_contingency(table, correction=False)
-        statistic, p = float(tested.statistic), float(tested.pvalue)
+    # As chi2_contingency does of two rows, which takes ten times as long.
+    rows, there = reference.sum() / window.sum(), reference + window > 0
+    p, q = reference[there] / np.sqrt(rows), window[there] * np.sqrt(rows)
+    statistic = float(np.sum((p - q) ** 2 / (reference + window)[there]))
+    chance = float(chdtrc(there.sum() - 1, statistic)) if there.sum() > 1 else 1.0
+    effect = sqrt(statistic / (reference.sum() + window.sum()))
     distance = float(jensenshannon(reference, window, base=2))
-    return Measures(
-        psi(reference, window), distance, sqrt(statistic / table.sum()), p, way, difference
-    )
+    return Measures(psi(reference, window), distance, effect, chance, way, difference)

@@ -1,9 +1,11 @@
 """How far apart two distributions are, and what is said where that can't be told."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ks_2samp, wasserstein_distance
+from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from ops_platform.lake.profile import Profile
 from ops_platform.monitor.measures import Measures, of_profiles, of_samples, psi
@@ -30,7 +32,9 @@ def test_the_index_is_that_of_the_formula():
 def test_alike_profiles_differ_in_nothing():
     one = number({"100": 40, "101": 30, "102": 30})
     twice = number({"100": 80, "101": 60, "102": 60})
-    assert of_profiles(one, twice) == Measures(0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+    found = of_profiles(one, twice)
+    assert isinstance(found, Measures)
+    assert astuple(found) == pytest.approx((0.0, 0.0, 0.0, 1.0, 0.0, 0.0))
 
 
 def test_a_number_moved_by_two_parts_is_moved_by_a_fifth_of_a_decade():
@@ -38,6 +42,21 @@ def test_a_number_moved_by_two_parts_is_moved_by_a_fifth_of_a_decade():
     assert isinstance(found, Measures)
     assert found.wasserstein == pytest.approx(0.2)
     assert found.kolmogorov_smirnov == pytest.approx(0.5)
+
+
+def test_profiles_are_measured_as_scipy_does():
+    reference = {"98": 30, "100": 200, "103": 170, "110": 100}
+    window = {"100": 50, "103": 90, "110": 30, "111": 8}
+    found = of_profiles(number(reference), number(window))
+    assert isinstance(found, Measures)
+    # The last part is new, and counts with the one nearest to it.
+    table = [[30, 200, 170, 100], [0, 50, 90, 38]]
+    tested = chi2_contingency(table, correction=False)
+    assert found.chi_square_p == pytest.approx(tested.pvalue)
+    assert found.cramers_v == pytest.approx((tested.statistic / 678) ** 0.5)
+    places = [[int(part) / 10 for part in one] for one in (reference, window)]
+    way = wasserstein_distance(*places, list(reference.values()), list(window.values()))
+    assert found.wasserstein == pytest.approx(way)
 
 
 def test_a_text_that_the_reference_lacks_counts_with_the_rest():
