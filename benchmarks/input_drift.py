@@ -191,7 +191,8 @@ def delays(
     found: dict[str, list[int]] = defaultdict(list)
     for seed in range(SEEDS, SEEDS + streams):
         drift = InputDrift()
-        quiet = simulate(seed, before, season=False)
+        # As long as those that change: of another length other days would be drawn.
+        quiet = simulate(seed, before + within, season=False)
         for day in range(before):
             drift.judge(quiet.days[day], profiles(quiet, day))
         drift.restart()
