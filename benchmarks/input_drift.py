@@ -98,8 +98,7 @@ def habits(stream: Stream, reference: slice) -> dict[str, np.ndarray]:
         q = np.maximum(counts / counts.sum(axis=1, keepdims=True), 1e-4)
         indices.append(((q - p) * np.log(q / p)).sum(axis=1))
         # A day of 500 rows against a reference so much larger: the test of goodness of fit.
-        rows = counts.sum(axis=1, keepdims=True)
-        statistic = (rows * (q - p) ** 2 / p).sum(axis=1)
+        statistic = (counts.sum(axis=1, keepdims=True) * (q - p) ** 2 / p).sum(axis=1)
         drifted.append(chi2.sf(statistic, counts.shape[1] - 1) < 0.05)
     psi = np.array(indices)
     return {

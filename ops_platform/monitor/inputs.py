@@ -161,11 +161,6 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def read_inputs(connection: duckdb.DuckDBPyConnection, model: str, after: date) -> pd.DataFrame:
-    """A model's rows of the days after one, in order of day and feature; empty without any."""
-    return _read(connection, "model = ? AND period > ?", [model, after])
-
-
 def _read(
     connection: duckdb.DuckDBPyConnection, where: str, values: Sequence[object]
 ) -> pd.DataFrame:
