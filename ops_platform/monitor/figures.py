@@ -1,5 +1,6 @@
 """The monitor's pictures: live performance, the alarm's statistic, and drift by feature, by day."""
 
+import base64
 import io
 from typing import TYPE_CHECKING
 
@@ -179,8 +180,8 @@ def svg(figure: "Figure", name: str) -> str:
     return text
 
 
-def png(figure: "Figure") -> bytes:
-    """The picture as PNG on white, for Dagster's pages."""
+def markdown(figure: "Figure", name: str) -> str:
+    """The picture within Markdown, as PNG on white, for Dagster's pages."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=80, facecolor="white", metadata={"Software": None})
-    return content.getvalue()
+    return f"![{name}](data:image/png;base64,{base64.b64encode(content.getvalue()).decode()})"

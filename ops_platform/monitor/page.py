@@ -1,6 +1,5 @@
 """The monitor's page of a model and day: one HTML file that needs nothing else."""
 
-import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +50,8 @@ def newest(folder: Path, model: str) -> Path | None:
 
 def pictures_as_markdown(report: Report) -> str:
     """The pictures as Markdown that holds them, for Dagster's pages; empty without any."""
-    return "\n\n".join(
-        f"![{name}](data:image/png;base64,{base64.b64encode(figures.png(one)).decode()})"
-        for name, one in _drawn(report, DAYS_SHOWN).items()
-    )
+    drawn = _drawn(report, DAYS_SHOWN)
+    return "\n\n".join(figures.markdown(one, name) for name, one in drawn.items())
 
 
 def _pictures(report: Report, days: int) -> dict[str, Markup]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.models.card import WITHIN
+from ops_platform.monitor import figures
 from ops_platform.monitor.judged import ALL
 from ops_platform.monitor.live_tables import AS_OF, SERVED
 from ops_platform.monitor.performance import Measured
@@ -62,7 +63,7 @@ def mean(rows: pd.DataFrame) -> Mean | None:
 
 
 def performance_table(measured: Measured) -> str:
-    """The last days of a model as Markdown."""
+    """The last days of a model as Markdown, as a table and a picture."""
     title = f"**{measured.model}** version {measured.version}: {measured.reason}"
     if measured.rows.empty:
         return title
@@ -73,7 +74,8 @@ def performance_table(measured: Measured) -> str:
         for _, day in days.iterrows()
     ]
     head = "| day | version | answers | hit rate | NDCG | baseline | |"
-    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
+    drawn = figures.markdown(figures.performance(days), measured.model)
+    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines, "", drawn])
 
 
 def _or_nothing(value: float) -> str:

@@ -151,6 +151,7 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
     assert measured.metadata["days_ripened"].value == 6
     assert "| estimated |" not in measured.metadata["performance"].value
     assert "waits for labels" in measured.metadata["performance"].value
+    assert f"![{NAME}](data:image/png;base64," in measured.metadata["performance"].value
 
     def ops(*arguments: str):
         return CliRunner().invoke(app, ["monitor", *arguments], env=environment)
