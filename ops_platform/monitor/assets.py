@@ -206,7 +206,9 @@ def _judge_probation(
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
         now, to = settings.now(), found.predecessor
         served = roll_back(lake, registry, settings.releases, name, now, key, to=to)
-        _tell_of_rollback(context, settings, found, served)
+        # A person may have been faster.
+        if served.moved:
+            _tell_of_rollback(context, settings, found, served)
     return [found]
 
 
@@ -265,5 +267,6 @@ def retraining_waits_for(instance: dg.DagsterInstance) -> str:
     for state in instance.all_instigator_state():
         if state.instigator_name == RETRAINING:
             ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-            return str(ticks[0].tick_data.skip_reason or "a run that it has asked for")
+            for tick in ticks:
+                return str(tick.tick_data.skip_reason or "a run that it has asked for")
     return ""
