@@ -33,11 +33,12 @@ WHERE model = ? AND segment = '' ORDER BY period, feature
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: when, of what kind, and what."""
+    """Something that happened: when, of what kind, what, and to which version if to one."""
 
     at: str
     kind: str
     what: str
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,12 @@ class Report:
 
     @property
     def alarm(self) -> Event | None:
-        """The newest alarm since the champion's as-of."""
+        """The newest alarm since the champion's as-of, of it or of the inputs."""
         if self.champion is None:
             return None
-        since = self.champion.tags["as_of"]
-        return next((e for e in self.events if e.kind == "alarm" and e.at > since), None)
+        since, own = self.champion.tags["as_of"], (None, self.champion.version)
+        found = (e for e in self.events if e.kind == "alarm" and e.version in own and e.at > since)
+        return next(found, None)
 
 
 def gather(
@@ -181,7 +183,7 @@ def _events(
     probations: dict[int, Probation],
 ) -> list[Event]:
     folder = release.folder_of(releases, name)
-    found = [Event(str(one.period), "alarm", one.seen) for one in _alarms(drift)]
+    found = [Event(str(one.period), "alarm", one.seen, one.version) for one in _alarms(drift)]
     if not inputs.empty:
         found += [
             Event(f"{row['period']:%Y-%m-%d}", "alarm", f"inputs: {row['told']}")
