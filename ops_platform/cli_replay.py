@@ -23,16 +23,18 @@ def replay(
         list[str] | None,
         typer.Option(
             help="A file of monitor/policies/ and its parameters, say every:28; give it again for "
-            "more side by side. [default: the one of OPS_RETRAINING_POLICY]"
+            "more side by side. By default that of OPS_RETRAINING_POLICY."
         ),
     ] = None,
     first: Annotated[
         datetime | None,
-        typer.Option("--from", formats=DAY, help="[default: half-way through the history]"),
+        typer.Option(
+            "--from", formats=DAY, help="The first day that is judged; by default half-way."
+        ),
     ] = None,
     last: Annotated[
         datetime | None,
-        typer.Option("--to", formats=DAY, help="[default: the newest published day]"),
+        typer.Option("--to", formats=DAY, help="The last; by default the newest published."),
     ] = None,
     model: Annotated[str, typer.Option(help="A recommender of models/zoo/.")] = "recommender",
     picture: Annotated[
