@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 # Rows of each side that are looked at, and how often all are split into those to learn from and
 # those to be told apart.
@@ -51,20 +52,22 @@ def _judged(values: pd.DataFrame, is_window: np.ndarray, seed: int) -> WholeRow:
 
     said = np.empty(len(values))
     lost = np.zeros(values.shape[1])
-    for known, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(
-        values, is_window
-    ):
-        model = HistGradientBoostingClassifier(max_iter=50, max_depth=4, random_state=seed)
-        model.fit(values.iloc[known], is_window[known])
-        said[unseen] = model.predict_proba(values.iloc[unseen])[:, 1]
-        lost += permutation_importance(
-            model,
-            values.iloc[unseen],
-            is_window[unseen],
-            scoring="roc_auc",
-            n_repeats=1,
-            random_state=seed,
-        ).importances_mean
+    # Of so few rows threads wait for each other longer than they work.
+    with threadpool_limits(limits=1):
+        for known, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(
+            values, is_window
+        ):
+            model = HistGradientBoostingClassifier(max_iter=50, max_depth=4, random_state=seed)
+            model.fit(values.iloc[known], is_window[known])
+            said[unseen] = model.predict_proba(values.iloc[unseen])[:, 1]
+            lost += permutation_importance(
+                model,
+                values.iloc[unseen],
+                is_window[unseen],
+                scoring="roc_auc",
+                n_repeats=1,
+                random_state=seed,
+            ).importances_mean
     found = pd.Series(lost / FOLDS, index=values.columns).sort_values(ascending=False)
     strongest = found[found > 0].head(FEATURES_TOLD)
     return WholeRow(

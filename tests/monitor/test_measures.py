@@ -122,8 +122,6 @@ def test_the_classifier_names_the_columns_that_only_together_give_it_away():
     assert set(list(found.features)[:2]) == {"x", "y"}
     alike = tell_apart(rows(1), rows(1), seed=3)
     assert abs(alike.auc - 0.5) < 0.06
-    again = tell_apart(rows(1), rows(1), seed=3)
-    assert again.auc != alike.auc
 
 
 def test_the_classifier_says_what_it_lacks():
