@@ -1,8 +1,11 @@
 """The monitor's door: the asset's report and the check on the model."""
 
+import json
+
 import dagster as dg
 import pytest
 
+from ops_platform.monitor.alerts import STATE
 from ops_platform.monitor.assets import drift_asset
 from ops_platform.monitor.checks import CHECK, KEY, drift_check
 from ops_platform.monitor.schedules import NIGHTLY, nightly_job
@@ -96,7 +99,7 @@ def shown(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dg.AssetChec
 
 
 def test_a_model_that_cannot_be_watched_keeps_no_other_from_it(home: Home, instance, orders):
-    home.publish(orders())
+    home.publish(orders(0.7))
     home.crown()
     home.crown(name="stranger")
 
@@ -105,6 +108,8 @@ def test_a_model_that_cannot_be_watched_keeps_no_other_from_it(home: Home, insta
     failure = done.failure_data_for_node("monitor__drift").user_failure_data
     assert failure.description.startswith("stranger: ")
     assert home.read("SELECT DISTINCT model FROM monitor.drift") == [(NAME,)]
+    told = json.loads((home.settings.home / "monitor" / STATE).read_text())
+    assert all(one.startswith(f"alarm: {NAME}-v1-") for one in told) and told
 
 
 def test_the_check_blocks_nothing_and_the_asset_follows_what_is_published():
