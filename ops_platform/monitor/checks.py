@@ -17,6 +17,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
 from ops_platform.models.registry import Registry
 from ops_platform.monitor.alarms import newest_alarm
+from ops_platform.monitor.alerts import tell
 from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
 from ops_platform.monitor.inputs import (
     INPUTS,
@@ -25,6 +26,7 @@ from ops_platform.monitor.inputs import (
     input_alarms,
     newest_input_alarm,
 )
+from ops_platform.monitor.notices import of_alarm
 from ops_platform.monitor.tables import read_reference
 from ops_platform.serve.assets import RELEASE
 from ops_platform.settings import Settings
@@ -122,11 +124,15 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
                 continue
             watched.append(one)
             context.log.info(f"{name}: {one.reason}")
-        if failed:
-            raise MonitorError("\n".join(failed))
         raised = [
             alarm for one in watched if not one.added.empty for alarm in input_alarms(one.added)
         ]
+        for alarm in raised:
+            # What was there before its champion learned is no news.
+            if alarm.version:
+                tell(of_alarm(alarm), settings, context.log.warning)
+        if failed:
+            raise MonitorError("\n".join(failed))
         return dg.MaterializeResult(
             metadata={
                 "rows_added": sum(len(one.added) for one in watched),

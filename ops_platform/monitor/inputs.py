@@ -77,8 +77,8 @@ def _alarm(decision: pd.Series, day: pd.DataFrame) -> InputAlarm:
     beyond = features["statistic"] >= min(decision["bound"], features["statistic"].max())
     changed = features[beyond].sort_values("statistic", ascending=False)
     told = "; ".join(_told(row) for _, row in changed.iterrows())
-    since = changed["since"].min()
-    period = decision["period"].date()
+    # Of rows that were read the days are timestamps, of those that were just made dates.
+    since, period = pd.to_datetime(changed["since"]).min(), pd.Timestamp(decision["period"]).date()
     began = period if pd.isna(since) else since.date()
     return InputAlarm(
         str(decision["model"]),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ops_platform.monitor.alarms import Alarm
 from ops_platform.monitor.alerts import ALARM, PROMOTION, ROLLBACK, Alert
+from ops_platform.monitor.inputs import InputAlarm
 from ops_platform.monitor.probation import WORSE, Probation
 from ops_platform.serve import history, release
 from ops_platform.serve.history import Move
@@ -17,13 +18,14 @@ RECENT = timedelta(days=1)
 def of_alarm(alarm: Alarm) -> Alert:
     """The alert of an alarm."""
     days, _, seen = alarm.seen.partition(": ")
+    rule = "input-alarm" if isinstance(alarm, InputAlarm) else "alarm-rule"
     return Alert(
         ALARM,
         alarm.id,
         f"{alarm.model} version {alarm.version}: {seen}",
         since=days,
         sure="the statistic is beyond its bound; how rarely it is without a change is in "
-        "docs/decisions/alarm-rule.md",
+        f"docs/decisions/{rule}.md",
         done="the retraining sensor decides on a run, and says so in its ticks",
         look=f"ops monitor {alarm.model}",
     )

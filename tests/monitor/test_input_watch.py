@@ -222,11 +222,20 @@ def test_what_a_model_of_features_sees_is_what_was_known_before_the_day(publishe
     ]
 
 
-def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance):
+def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance, webhook):
+    watch(published)
+    published.crown(FIRST + timedelta(20))
+
+    def forget(connection) -> None:
+        for table in ("monitor.inputs", "monitor.input_state"):
+            connection.execute(f"DELETE FROM {table} WHERE model = '{NAME}'")
+
+    write(published.lake, forget)
+    given = Settings(home=published.settings.home, webhook=webhook[0])
     graph = dg.Definitions(
         assets=[inputs_asset([NAME], [ORDERS])],
         asset_checks=[inputs_check([NAME])],
-        resources={"settings": published.settings},
+        resources={"settings": given},
         executor=dg.in_process_executor,
         jobs=[dg.define_asset_job("inputs", selection=dg.AssetSelection.assets(INPUTS_KEY))],
     )
@@ -239,6 +248,11 @@ def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance):
     assert event.metadata["models"].value[NAME]
     [check] = done.get_asset_check_evaluations()
     alarm = newest_input_alarm(published.lake, NAME)
-    assert (check.passed, check.severity) == (alarm is None, dg.AssetCheckSeverity.WARN)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert not check.blocking
-    assert check.metadata["alarms"].value == ([alarm.id] if alarm else [])
+    assert check.metadata["alarms"].value == [alarm.id]
+    assert event.metadata["alarms"].value == [f"{alarm.id}: {alarm.seen}"]
+    assert event.metadata["whole_rows"].value[alarm.id].startswith("AUC ")
+    [told] = [one["text"] for one in webhook[1]]
+    assert told.startswith(f"alarm: {NAME} version 1: interactions/quantity 1")
+    assert f"since: inputs since {alarm.since}" in told and "decisions/input-alarm.md" in told
