@@ -79,7 +79,7 @@ def tell(told: Alert, settings: Settings, log: Log) -> bool:
     that goes backward begins anew. Returns whether it went out.
     """
     now, key = settings.now(), f"{told.kind}: {told.cause}"
-    with _state(settings.home / "monitor", log) as state:
+    with _state(settings.home / "monitor", now, log) as state:
         last = state.get(key)
         if last and timedelta(0) <= now - last.at < FOLDED:
             state[key] = replace(last, again=last.again + 1)
@@ -92,7 +92,7 @@ def tell(told: Alert, settings: Settings, log: Log) -> bool:
 
 
 @contextmanager
-def _state(folder: Path, log: Log) -> Iterator[dict[str, Told]]:
+def _state(folder: Path, now: datetime, log: Log) -> Iterator[dict[str, Told]]:
     """What was told, for one process at a time; what can't be kept holds no alert back."""
     state, path = dict[str, Told](), folder / STATE
     try:
@@ -110,12 +110,15 @@ def _state(folder: Path, log: Log) -> Iterator[dict[str, Told]]:
         except (OSError, ValueError) as error:
             log(f"{path} can't be read, so it is begun anew ({type(error).__name__})")
         yield state
-        _write(path, state, log)
+        _write(path, {key: one for key, one in state.items() if _counts(one, now)}, log)
 
 
-def _write(path: Path, state: dict[str, Told], log: Log) -> None:
-    newest = max((one.at for one in state.values()), default=None)
-    kept = {key: one for key, one in state.items() if newest and newest - one.at < FORGOTTEN}
+def _counts(one: Told, now: datetime) -> bool:
+    """Whether it is neither old nor, where the clock has gone backward, of the future."""
+    return timedelta(0) <= now - one.at < FORGOTTEN
+
+
+def _write(path: Path, kept: dict[str, Told], log: Log) -> None:
     aside = path.with_suffix(".part")
     try:
         aside.write_bytes(_STATE.dump_json(kept, indent=1))

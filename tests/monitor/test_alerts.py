@@ -88,6 +88,10 @@ def test_what_was_not_delivered_is_told_again_and_a_clock_that_goes_back_begins_
     assert at(1)
     assert not at(2)
     assert at(-5)
+    # What was told in the future keeps nothing from being remembered.
+    assert at(24 * 90, Alert(ALARM, "flood", "the shop is wet"))
+    assert at(5)
+    assert not at(6)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a": {"at": "noon", "again": 0}}'])
