@@ -206,7 +206,10 @@ def _judge_probation(
     if found.decision == WORSE:
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
         now, to = settings.now(), found.predecessor
-        served = roll_back(lake, registry, settings.releases, name, now, key, to=to)
+        # While it was judged another may have been promoted, which is not to be left.
+        served = roll_back(
+            lake, registry, settings.releases, name, now, key, to=to, only_from=found.version
+        )
         # A person may have been faster.
         if served.moved:
             _tell_of_rollback(context, settings, found, served)

@@ -20,8 +20,11 @@ def roll_back(
     now: datetime,
     customer_key: str | None = None,
     to: int | None = None,
+    only_from: int | None = None,
 ) -> Served:
     """Let an earlier version serve again: `to`, else the one that served before the present one.
+
+    With `only_from` nothing moves where another version serves by now.
 
     Its release is used again where it is whole, else made anew, before anything moves. The version
     that is left is tagged, so that it is not promoted again by itself. Another call finishes what
@@ -41,6 +44,8 @@ def roll_back(
             raise ReleaseError(f"no version of {name!r} serves yet, so there is none to leave")
         history.note(folder, pointed, now, "found to serve")
         left = release.version_of(pointed, folder)
+        if only_from not in (None, left):
+            return Served(name, left, pointed, moved=False)
         back = history.before(folder, left) if to is None else to
         if back is None:
             raise ReleaseError(

@@ -16,6 +16,7 @@ from ops_platform.lake.write import write
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.zoo.recommender import Recommender
+from ops_platform.monitor import assets
 from ops_platform.monitor.assets import performance_asset
 from ops_platform.monitor.probation import GOES_ON, PASSED, WORSE, Probation, on_probation, term
 from ops_platform.monitor.probation_table import read_probation
@@ -123,6 +124,22 @@ def test_a_version_that_does_worse_goes_back_by_itself(home, instance, webhook):
     again = put_in_service(home.lake, home.registry, home.settings.releases, NAME, NOW)
     assert (again.version, again.moved) == (1, False)
     assert term(home.settings.releases, NAME) is None
+
+
+def test_a_version_that_was_promoted_meanwhile_is_not_left(home, instance, webhook, monkeypatch):
+    address, got = webhook
+    serve(home, shuffled(interactions(home)))
+
+    def judged_slowly(*arguments, **more):
+        found = on_probation(*arguments, **more)
+        serve(home, interactions(home), repeat_weight=0.4)
+        return found
+
+    monkeypatch.setattr(assets, "on_probation", judged_slowly)
+    assert run(home, instance, address).success
+    assert serving(home) == (3, 3)
+    assert all(ROLLED_BACK not in home.registry.version(NAME, one).tags for one in (2, 3))
+    assert got == []
 
 
 def judged(
