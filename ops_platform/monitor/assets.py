@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 import pandas as pd
+from dagster._core.scheduler.instigation import TickStatus
 
 from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
@@ -20,7 +21,7 @@ from ops_platform.monitor import page
 from ops_platform.monitor.alarm_rule import alarm_rule
 from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.alerts import tell
-from ops_platform.monitor.checks import KEY, report_check, verdict
+from ops_platform.monitor.checks import INPUTS_KEY, KEY, report_check, verdict
 from ops_platform.monitor.live_tables import PERFORMANCE
 from ops_platform.monitor.notices import of_alarm, of_move, of_recent_moves
 from ops_platform.monitor.performance import Measured, measure
@@ -236,7 +237,7 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=dg.AssetKey(["monitor", "report"]),
-        deps=[KEY, PERFORMANCE_KEY, RELEASE],
+        deps=[KEY, INPUTS_KEY, PERFORMANCE_KEY, RELEASE],
         group_name="monitor",
         owners=["team:data-science"],
         kinds={"html"},
@@ -251,16 +252,23 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        told = dict[str, dg.MetadataValue]()
+        told, faults = dict[str, dg.MetadataValue](), list[str]()
         for name in models:
             waits, now = retraining_waits_for(context.instance), settings.now()
-            found = gather(lake, registry, settings.releases, name, now, waits)
+            try:
+                found = gather(lake, registry, settings.releases, name, now, waits)
+            except OpsError as error:
+                # The other models have their pages all the same.
+                faults.append(f"{name}: {error}")
+                continue
             for alert in of_recent_moves(settings.releases, name, now, found.probations):
                 tell(alert, settings, context.log.warning)
             told[f"{name} page"] = dg.MetadataValue.path(
                 page.write(found, settings.home / "monitor")
             )
             told[f"{name} pictures"] = dg.MetadataValue.md(page.pictures_as_markdown(found))
+        if faults:
+            raise MonitorError("\n".join(faults))
         return dg.MaterializeResult(metadata=told)
 
     return report
@@ -270,7 +278,12 @@ def retraining_waits_for(instance: dg.DagsterInstance) -> str:
     """What the retraining sensor said last, empty before its first tick."""
     for state in instance.all_instigator_state():
         if state.instigator_name == RETRAINING:
-            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-            for tick in ticks:
-                return str(tick.tick_data.skip_reason or "a run that it has asked for")
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=2)
+            # One that is under way has said nothing yet.
+            said = next((one for one in ticks if one.status != TickStatus.STARTED), None)
+            if said is None:
+                return ""
+            if said.status == TickStatus.FAILURE:
+                return "its sensor failed, see its ticks"
+            return str(said.skip_reason or "a run that it has asked for")
     return ""

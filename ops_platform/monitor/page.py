@@ -45,7 +45,8 @@ def write(report: Report, folder: Path) -> Path:
 
 def newest(folder: Path, model: str) -> Path | None:
     """The newest page of a model in a folder, None where there is none."""
-    return max((folder / model).glob("*.html"), default=None)
+    # Not the one of before anything was published, which would be the last by name.
+    return max((folder / model).glob("[0-9]*.html"), default=None)
 
 
 def pictures_as_markdown(report: Report) -> str:

@@ -15,6 +15,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
+from ops_platform.monitor.inputs import INPUTS, input_alarms
 from ops_platform.monitor.notices import moves, of_move
 from ops_platform.monitor.probation import Probation, term
 from ops_platform.monitor.probation_table import read_probation
@@ -24,11 +25,7 @@ from ops_platform.serve import release
 
 # The last of the days that have labels.
 RECENT = 7
-INPUTS = "monitor.inputs"
-_INPUTS = f"""
-SELECT period, feature, psi, statistic, bound, alarm, verdict, told FROM {INPUTS}
-WHERE model = ? AND segment = '' ORDER BY period, feature
-"""
+_INPUTS = f"SELECT * FROM {INPUTS} WHERE model = ? AND segment = '' ORDER BY period, feature"
 
 
 @dataclass(frozen=True)
@@ -185,10 +182,7 @@ def _events(
     folder = release.folder_of(releases, name)
     found = [Event(str(one.period), "alarm", one.seen, one.version) for one in _alarms(drift)]
     if not inputs.empty:
-        found += [
-            Event(f"{row['period']:%Y-%m-%d}", "alarm", f"inputs: {row['told']}")
-            for _, row in inputs[inputs["alarm"].astype(bool)].iterrows()
-        ]
+        found += [Event(str(one.period), "alarm", one.seen) for one in input_alarms(inputs)]
     for move, left in moves(folder, probations):
         told = of_move(name, move, left)
         found.append(Event(move.at[:16].replace("T", " "), told.kind, f"{told.what}; {told.sure}"))

@@ -8,15 +8,37 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from typer.testing import CliRunner
 
+from ops_platform.automation import RETRAINING
 from ops_platform.cli import app
+from ops_platform.lake.write import write as write_to
 from ops_platform.models.registry import Version
-from ops_platform.monitor.assets import PERFORMANCE_KEY, performance_asset, report_asset
-from ops_platform.monitor.checks import KEY
-from ops_platform.monitor.page import page
+from ops_platform.monitor.assets import (
+    PERFORMANCE_KEY,
+    performance_asset,
+    report_asset,
+    retraining_waits_for,
+)
+from ops_platform.monitor.checks import INPUTS_KEY, KEY
+from ops_platform.monitor.input_drift import DayJudged, FeatureJudged
+from ops_platform.monitor.inputs import keep, rows_of
+from ops_platform.monitor.page import newest, page
 from ops_platform.monitor.probation import GOES_ON, Probation
-from ops_platform.monitor.report import Event, Report
+from ops_platform.monitor.report import Event, Report, gather
 from ops_platform.monitor.shown import Mean, mean, of_everyone
 from ops_platform.serve import history, release
 from ops_platform.serve.assets import RELEASE
@@ -26,6 +48,10 @@ from tests.monitor.conftest import NAME
 from tests.monitor.live import empty_home, on, publish, serve
 
 DAYS = pd.date_range("2024-05-01", periods=30)
+NOON = datetime(2024, 5, 31, 12)
+ORIGIN = RemoteInstigatorOrigin(
+    RemoteRepositoryOrigin(InProcessCodeLocationOrigin(LoadableTargetOrigin()), "ops"), RETRAINING
+)
 BOUGHT = [("buys", -5, "p1"), ("buys", -4, "p2"), ("buys", 2, "p1"), ("buys", 4, "p5")]
 
 
@@ -79,6 +105,13 @@ def test_the_same_report_gives_the_same_page_which_refers_to_nothing_outside(mad
     assert not re.search(r"""(src|href)=["'](?!#)|@import|url\((?!#)""", text)
     assert "default-src 'none'" in text and "<image" not in text
     assert "too &lt;young&gt;" in text and "ndcg_at_20 &lt;0.2" in text
+
+
+def test_the_newest_page_is_that_of_the_newest_day(tmp_path):
+    (tmp_path / NAME).mkdir()
+    for day in ("nothing-published", "2024-05-30", "2024-05-29"):
+        (tmp_path / NAME / f"{day}.html").touch()
+    assert newest(tmp_path, NAME).name == "2024-05-30.html"
 
 
 def test_the_page_in_a_browser(made_up, browser, tmp_path):
@@ -172,4 +205,51 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
 def test_the_page_follows_what_it_is_made_of():
     asset = report_asset([NAME])
     (key,) = asset.keys
-    assert asset.asset_deps[key] == {KEY, PERFORMANCE_KEY, RELEASE}
+    assert asset.asset_deps[key] == {KEY, INPUTS_KEY, PERFORMANCE_KEY, RELEASE}
+
+
+def test_an_alarm_of_the_inputs_is_told_with_what_changed(home):
+    day = date(2024, 5, 20)
+    changed = FeatureJudged("interactions/price", 9.0, day - timedelta(3), "fine")
+    judged = DayJudged(day, 9.0, 8.0, True, "alarm", (changed,))
+    rows = rows_of(NAME, 1, judged, {"": {}}, {})
+    write_to(home.lake, lambda c: keep(c, NAME, None, rows, (day, b"")))
+    found = gather(home.lake, home.registry, home.settings.releases, NAME, NOON, "")
+    assert found.events == [
+        Event("2024-05-20", "alarm", "inputs since 2024-05-17: interactions/price")
+    ]
+
+
+def test_a_model_without_a_page_keeps_no_other_from_its(home, instance, orders):
+    home.publish(orders())
+    broken = release.folder_of(home.settings.releases, "stranger")
+    broken.mkdir(parents=True)
+    (broken / release.POINTER).write_text("nonsense")
+    done = dg.materialize(
+        [report_asset(["stranger", NAME])],
+        instance=instance,
+        resources={"settings": home.settings},
+        raise_on_error=False,
+    )
+    failure = done.failure_data_for_node("monitor__report").user_failure_data
+    assert failure.description.startswith("stranger: ")
+    assert newest(home.settings.home / "monitor", NAME) is not None
+
+
+def test_what_retraining_waits_for_is_what_the_last_whole_tick_said(instance):
+    state = InstigatorState(ORIGIN, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
+    instance.add_instigator_state(state)
+    assert retraining_waits_for(instance) == ""
+    for second, status, why, told in (
+        (1.0, TickStatus.SKIPPED, "no reason", "no reason"),
+        (2.0, TickStatus.STARTED, None, "no reason"),
+        (3.0, TickStatus.SUCCESS, None, "a run that it has asked for"),
+        (4.0, TickStatus.FAILURE, None, "its sensor failed, see its ticks"),
+    ):
+        instance.create_tick(
+            TickData(
+                ORIGIN.get_id(), RETRAINING, InstigatorType.SENSOR, status, second,
+                skip_reason=why, selector_id=state.selector_id,
+            )
+        )  # fmt: skip
+        assert retraining_waits_for(instance) == told
