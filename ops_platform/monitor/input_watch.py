@@ -80,7 +80,9 @@ def watch_inputs(
             return InputsWatched(name, version, pd.DataFrame(), reason)
         unfit = [one for one in faults(lake) if one.is_open and one.source in sources]
         profiles = partial(input_profiles.read, connection, seen.datasets, until=until)
-        walk = _Walk(seen, champion, drift, unfit, profiles, min(days[ALL]), beside)
+        # A day is profiled once, so what was mended meanwhile is as it was.
+        spoilt = inputs.unfit_days(connection, name)
+        walk = _Walk(seen, champion, drift, unfit, profiles, min(days[ALL]), beside, spoilt)
         rows = walk.judge(days, judged)
     state = (max(days[ALL]), to_bytes(drift, walk.beside))
     write(lake, lambda c: inputs.keep(c, name, known and known[0], rows, state))
@@ -129,6 +131,7 @@ class _Walk:
     ----------
     unfit : open faults of the data.
     beside : of the last walk, what to begin with.
+    spoilt : days whose profiles are of data that was unfit.
     """
 
     def __init__(
@@ -140,7 +143,9 @@ class _Walk:
         read: Callable[[date], Days],
         first: date,
         beside: Mapping[str, Any],
+        spoilt: Collection[date] = (),
     ) -> None:
+        self.spoilt = spoilt
         self.seen, self.champion, self.drift, self.unfit = seen, champion, drift, unfit
         # The profiles after a day, up to the newest; those of old days are asked for once.
         self.profiles, self.first = cache(read), first
@@ -175,7 +180,8 @@ class _Walk:
         self._refer(day)
         here = {segment: days[segment].get(day, {}) for segment in SEGMENTS}
         told = "; ".join(fault.told for fault in self.unfit if self._spoils(fault, day))
-        judged = self.drift.skip(day) if told else self.drift.judge(day, here[ALL])
+        is_unfit = told or day in self.spoilt
+        judged = self.drift.skip(day) if is_unfit else self.drift.judge(day, here[ALL])
         return inputs.rows_of(self.seen.model, version, judged, here, self.references, told)
 
     def _champion(self, day: date) -> int | None:
@@ -198,7 +204,7 @@ class _Walk:
         is_known = self.champion is not None and self.version == self.champion.version
         until = _as_of(self.champion) if self.champion and is_known else day - timedelta(days=1)
         after = until - timedelta(days=REFERENCE_DAYS)
-        unfit = {fault.day for fault in self.unfit}
+        unfit = {fault.day for fault in self.unfit} | {*self.spoilt}
         known = self.profiles(min(until, self.first) - timedelta(days=REFERENCE_DAYS))
         within = {one for one in known[ALL] if after < one <= until} - unfit
         self.reference_days = len(within)

@@ -180,6 +180,14 @@ def read_state(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[date,
     return (row[0], row[1]) if row else None
 
 
+def unfit_days(connection: duckdb.DuckDBPyConnection, model: str) -> set[date]:
+    """The days whose data was at fault when they were judged, be it mended by now or not."""
+    if INPUTS not in tables(connection):
+        return set()
+    sql = f"SELECT DISTINCT period FROM {INPUTS} WHERE model = ? AND verdict = 'data fault'"
+    return {day for (day,) in connection.execute(sql, [model]).fetchall()}
+
+
 def keep(
     connection: duckdb.DuckDBPyConnection,
     model: str,

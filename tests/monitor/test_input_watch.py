@@ -197,6 +197,16 @@ def test_unfit_days_are_named_with_their_delivery_and_neither_alarm_nor_are_lear
     assert [day for day, _ in told] == spoilt
     assert all("brought by orders-15.csv" in what for _, what in told)
 
+    # Once it is mended, the profiles are still those of the fault: nothing is learned from them.
+    def mend(connection) -> None:
+        connection.execute("DELETE FROM monitor.judgements")
+        connection.execute("DELETE FROM monitor.input_state")
+        connection.execute("DELETE FROM monitor.inputs WHERE verdict <> 'data fault'")
+
+    write(copied.lake, mend)
+    copied.crown(LAST)
+    assert watch(copied).added["alarm"].sum() == 0
+
 
 def test_what_a_model_of_features_sees_is_what_was_known_before_the_day(published: Home):
     published.crown(FIRST + timedelta(20), ODDS)
