@@ -1,6 +1,6 @@
 """What a retraining policy is, what it is given, and how `every:28` names one of `policies/`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -109,11 +109,19 @@ def _single(spec: str) -> Policy:
     return made
 
 
+def reasons(asked: Policy, standing: Standing) -> Iterator[Reason]:
+    """Every reason of a policy, or of those that `+` joins, in their order."""
+    for part in asked.parts if isinstance(asked, _Any) else [asked]:
+        reason = part.reason(standing)
+        if reason is not None:
+            yield reason
+
+
 class _Any:
     """Several policies: the first that has a reason decides."""
 
     def __init__(self, parts: Sequence[Policy]) -> None:
-        self._parts = parts
+        self.parts = parts
 
     def reason(self, standing: Standing) -> Reason | None:
-        return next(filter(None, (part.reason(standing) for part in self._parts)), None)
+        return next(reasons(self, standing), None)

@@ -100,7 +100,7 @@ def next_attempt(
         return None, f"{cause.text}: a run for it is under way"
     if attempts and attempts[-1].decision == TOO_EARLY and as_of <= attempts[-1].as_of:
         return None, f"{cause.text}: too early to judge up to {as_of}, newer days are awaited"
-    if attempts and _is_settled(attempts[-1].decision, champion_as_of):
+    if is_settled(attempts, champion_as_of):
         return None, f"{cause.text}: settled, {attempts[-1].decision}"
     if champion_as_of is not None:
         age = (as_of - champion_as_of).days
@@ -113,7 +113,11 @@ def next_attempt(
     return _after_failures(cause, attempts, rules, as_of, unfit, system_time)
 
 
-def _is_settled(decision: str | None, champion_as_of: date | None) -> bool:
+def is_settled(attempts: Sequence[Attempt], champion_as_of: date | None) -> bool:
+    """Whether the last of a cause's attempts leaves nothing to be asked for: see `next_attempt`."""
+    if not attempts or attempts[-1].ended is None:
+        return False
+    decision = attempts[-1].decision
     if champion_as_of is None:
         return decision in (CANCELLED, NOTHING)
     return decision not in (None, TOO_EARLY)

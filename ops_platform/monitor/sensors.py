@@ -19,12 +19,13 @@ from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor.alerts import BLOCKED, FAILURE, Alert, alert, tell
 from ops_platform.monitor.freshness import newest_event, overdue
-from ops_platform.monitor.policy import Policy, policy
+from ops_platform.monitor.policy import Policy, policy, reasons
 from ops_platform.monitor.retraining import (
     CANCELLED,
     NOTHING,
     Attempt,
     Cause,
+    is_settled,
     next_attempt,
     rules_of,
 )
@@ -101,17 +102,24 @@ def _due(
         reconcile(registry, settings.releases, model)
     except OpsError as error:
         waiting.append(str(error))
-    cause, champion = _cause(asked, lake, registry, model, day)
-    if cause is None:
+    champion = registry.champion(model)
+    as_of = as_of_of(champion) if champion else None
+    for cause in _causes(asked, lake, registry, champion, model, day):
+        attempts = list(_attempts(context.instance, model, cause))
+        # What is settled keeps no other reason from being heard.
+        if not is_settled(attempts, as_of):
+            break
+        waiting.append(f"{cause.text}: settled, {attempts[-1].decision}")
+    else:
         return None, waiting
     unfit = unfit_now(lake)
     number, why = next_attempt(
         cause,
-        list(_attempts(context.instance, model, cause)),
+        attempts,
         rules_of(settings),
         as_of=day,
         unfit=unfit,
-        champion_as_of=as_of_of(champion) if champion else None,
+        champion_as_of=as_of,
         trained_this_month=_trained_in_month(registry, model, day),
         system_time=datetime.now(UTC),
     )
@@ -121,17 +129,15 @@ def _due(
     return retraining_request(model, cause, number, day, unfit), waiting
 
 
-def _cause(
-    asked: Policy, lake: Lake, registry: Registry, model: str, day: date
-) -> tuple[Cause | None, Version | None]:
-    """Why a model is to be trained, if it is, and its champion, if there is one."""
-    champion = registry.champion(model)
+def _causes(
+    asked: Policy, lake: Lake, registry: Registry, champion: Version | None, model: str, day: date
+) -> Iterator[Cause]:
+    """Why a model is to be trained; nothing where it is not."""
     if champion is None:
-        return Cause(f"{model}-first", f"{model} has no champion yet"), None
-    reason = asked.reason(standing(lake, registry, champion, day))
-    if reason is None:
-        return None, champion
-    return Cause(f"{model}-v{champion.version}-{reason.key}", reason.text), champion
+        yield Cause(f"{model}-first", f"{model} has no champion yet")
+        return
+    for reason in reasons(asked, standing(lake, registry, champion, day)):
+        yield Cause(f"{model}-v{champion.version}-{reason.key}", reason.text)
 
 
 def _trained_in_month(registry: Registry, model: str, day: date) -> int:

@@ -177,6 +177,10 @@ def test_a_challenger_that_loses_settles_the_alarm(alarmed: Home, tick, instance
 
     assert found.run_requests == []
     assert "settled, worse" in found.skip_message
+    # Of another policy there is a reason still.
+    age = (NEWEST - AS_OF).days
+    (request,) = tick(retraining_policy=f"cusum+every:{age}").run_requests
+    assert request.run_key == f"{NAME}-v1-{age}-days#1"
 
 
 def test_a_failed_run_is_tried_again_under_another_key(alarmed: Home, tick, instance):
