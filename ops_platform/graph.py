@@ -56,7 +56,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             drift_asset(watched),
             inputs_asset(models, used),
             policies,
-            performance_asset(watched, [contract.name for contract in used]),
+            performance_asset(watched, used),
             report_asset(watched),
         ],
         asset_checks=[

@@ -10,8 +10,9 @@ from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
-from ops_platform.ingest.contract import customer_key
+from ops_platform.ingest.contract import Contract, customer_key
 from ops_platform.ingest.contract_file import read_contracts
+from ops_platform.ingest.profiles import judge_source
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -123,7 +124,7 @@ def _table(watched: Watched) -> str:
     return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
 
 
-def performance_asset(models: list[str], sources: list[str]) -> dg.AssetsDefinition:
+def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinition:
     """The asset `monitor/performance`: what was answered, and what the customers did then.
 
     `sources` are those that the marts are made of.
@@ -149,12 +150,16 @@ def performance_asset(models: list[str], sources: list[str]) -> dg.AssetsDefinit
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         over = settings.now().date() - timedelta(days=1)
+        for source in sources:
+            # A day is ripe once and for good, so what is wrong with its data has to be known then.
+            judge_source(lake, source, settings.now())
+        of = {source.name for source in sources}
         measured, judged, faults = list[Measured](), list[Probation](), list[str]()
         for name in models:
             try:
-                found = measure(lake, registry, name, over, settings.label_days, set(sources))
+                found = measure(lake, registry, name, over, settings.label_days, of)
                 measured.append(found)
-                judged += _judge_probation(context, settings, registry, name, over, set(sources))
+                judged += _judge_probation(context, settings, registry, name, over, of)
             except OpsError as error:
                 # The other models are measured all the same.
                 faults.append(f"{name}: {error}")
@@ -187,6 +192,12 @@ def _judge_probation(
     """What is known of the version on probation, which goes where it does worse; at most one."""
     lake, on_trial = Lake.at(settings), term(settings.releases, name)
     if on_trial is None:
+        return []
+    if on_trial.predecessor not in registry.numbers(name):
+        context.log.warning(
+            f"{name} version {on_trial.version} is on no probation: version "
+            f"{on_trial.predecessor}, which served before it, was deleted from the registry"
+        )
         return []
     with connect(lake) as connection:
         before = read_probation(connection, name).get(on_trial.version)

@@ -16,7 +16,9 @@ from ops_platform.settings import PROJECT, Settings
 from tests.monitor.conftest import NAME, Home
 
 START = datetime(2024, 3, 1)
-SERVED = read_contract(PROJECT / "contracts" / "served.odcs.yaml")
+ORDERS, SERVED = (
+    read_contract(PROJECT / "contracts" / f"{name}.odcs.yaml") for name in ("orders", "served")
+)
 LABEL_DAYS = 3
 
 

@@ -26,7 +26,7 @@ from ops_platform.serve.promotion import put_in_service
 from ops_platform.serve.rollback import roll_back
 from ops_platform.settings import Settings
 from tests.monitor.conftest import AS_OF, NAME, Home
-from tests.monitor.live import copy_of, empty_home
+from tests.monitor.live import ORDERS, copy_of, empty_home
 
 NOW = datetime(2024, 3, 21, 6)
 LATER = AS_OF + timedelta(days=12)
@@ -87,7 +87,7 @@ def run(home: Home, instance, webhook: str) -> dg.ExecuteInProcessResult:
         webhook=webhook, label_days=3,
     )  # fmt: skip
     return dg.materialize(
-        [performance_asset([NAME], ["orders"])], instance=instance, resources={"settings": given}
+        [performance_asset([NAME], [ORDERS])], instance=instance, resources={"settings": given}
     )
 
 
@@ -131,11 +131,15 @@ def test_a_version_that_was_promoted_meanwhile_is_not_left(home, instance, webho
     serve(home, shuffled(interactions(home)))
 
     def judged_slowly(*arguments, **more):
+        assert known == ["orders"]
         found = on_probation(*arguments, **more)
         serve(home, interactions(home), repeat_weight=0.4)
         return found
 
     monkeypatch.setattr(assets, "on_probation", judged_slowly)
+    known = []
+    # What is wrong with the data is known before anything is judged by it.
+    monkeypatch.setattr(assets, "judge_source", lambda lake, source, now: known.append(source.name))
     assert run(home, instance, address).success
     assert serving(home) == (3, 3)
     assert all(ROLLED_BACK not in home.registry.version(NAME, one).tags for one in (2, 3))
@@ -183,3 +187,12 @@ def test_a_predecessor_that_is_gone_is_said(home):
     home.registry._client.delete_model_version(NAME, "1")
     with pytest.raises(RegistryError, match="There is no version 1 of 'recommender'"):
         judged(home)
+
+
+def test_without_its_predecessor_a_version_is_on_no_probation_and_measured(home, instance, webhook):
+    serve(home, shuffled(interactions(home)))
+    home.registry._client.delete_model_version(NAME, "1")
+    done = run(home, instance, webhook[0])
+    assert done.success and serving(home) == (2, 2)
+    [made] = done.asset_materializations_for_node("monitor__performance")
+    assert made.metadata["days_ripened"].value > 0

@@ -21,6 +21,7 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster_shared.error import SerializableErrorInfo
 from typer.testing import CliRunner
 
 from ops_platform.automation import RETRAINING
@@ -45,10 +46,11 @@ from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.sequential import Sequence
 from ops_platform.settings import Settings
 from tests.monitor.conftest import NAME
-from tests.monitor.live import empty_home, on, publish, serve
+from tests.monitor.live import ORDERS, empty_home, on, publish, serve
 
 DAYS = pd.date_range("2024-05-01", periods=30)
 NOON = datetime(2024, 5, 31, 12)
+FAILED = SerializableErrorInfo("no such policy", [], None)
 ORIGIN = RemoteInstigatorOrigin(
     RemoteRepositoryOrigin(InProcessCodeLocationOrigin(LoadableTargetOrigin()), "ops"), RETRAINING
 )
@@ -171,7 +173,7 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
         label_days=3, webhook=webhook[0],
     )  # fmt: skip
     done = dg.materialize(
-        [performance_asset([NAME], ["orders"]), report_asset([NAME])],
+        [performance_asset([NAME], [ORDERS]), report_asset([NAME])],
         instance=instance,
         resources={"settings": given},
     )
@@ -249,7 +251,8 @@ def test_what_retraining_waits_for_is_what_the_last_whole_tick_said(instance):
         instance.create_tick(
             TickData(
                 ORIGIN.get_id(), RETRAINING, InstigatorType.SENSOR, status, second,
-                skip_reason=why, selector_id=state.selector_id,
+                run_ids=[], skip_reason=why, selector_id=state.selector_id,
+                error=FAILED if status == TickStatus.FAILURE else None,
             )
         )  # fmt: skip
         assert retraining_waits_for(instance) == told
