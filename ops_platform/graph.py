@@ -53,7 +53,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(training_set_asset(name, used) for name in models),
             *(model_asset(name) for name in models),
             release_asset(),
-            drift_asset(watched),
+            drift_asset(watched, used),
             inputs_asset(models, used),
             policies,
             performance_asset(watched, used),

@@ -1,5 +1,6 @@
 """The door of the monitor: drift, live performance, and the pages for people."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -31,6 +32,7 @@ from ops_platform.monitor.probation_table import keep_probation, read_probation
 from ops_platform.monitor.profile import NDCG
 from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.monitor.report import gather
+from ops_platform.monitor.ripe import unfit_days
 from ops_platform.monitor.shown import performance_table
 from ops_platform.monitor.tables import DRIFT
 from ops_platform.monitor.watch import Watched, watch
@@ -43,8 +45,11 @@ from ops_platform.settings import Settings
 PERFORMANCE_KEY = dg.AssetKey(["monitor", "performance"])
 
 
-def drift_asset(models: list[str]) -> dg.AssetsDefinition:
-    """The asset `monitor/drift`: how each day since each champion's as-of differs from normal."""
+def drift_asset(models: list[str], sources: Sequence[Contract] = ()) -> dg.AssetsDefinition:
+    """The asset `monitor/drift`: how each day since each champion's as-of differs from normal.
+
+    `sources` are those that the marts are made of: of an unfit day of theirs nothing is judged.
+    """
 
     @dg.asset(
         key=KEY,
@@ -68,10 +73,14 @@ def drift_asset(models: list[str]) -> dg.AssetsDefinition:
         rule = alarm_rule(settings.alarm_rule, settings.alarm_bound)
         # A day that is not over has deliveries to come, and each is judged once.
         over = settings.now().date() - timedelta(days=1)
+        for source in sources:
+            # Each day is judged once, so what is wrong with its data has to be known by then.
+            judge_source(lake, source, settings.now())
+        unfit = unfit_days(lake, {source.name for source in sources})
         watched, faults = list[Watched](), list[str]()
         for name in models:
             try:
-                watched.append(watch(lake, registry, name, rule, over))
+                watched.append(watch(lake, registry, name, rule, over, unfit))
                 report_check(context.instance, name, verdict(lake, registry, name))
             except OpsError as error:
                 # The other models are watched all the same.

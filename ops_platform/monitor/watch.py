@@ -1,6 +1,7 @@
 """Watching: each published day since a champion's as-of is judged, once."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -51,10 +52,19 @@ class Watched:
     reason: str
 
 
-def watch(lake: Lake, registry: Registry, name: str, rule: AlarmRule, over: date) -> Watched:
+def watch(
+    lake: Lake,
+    registry: Registry,
+    name: str,
+    rule: AlarmRule,
+    over: date,
+    unfit: Mapping[date, str] | None = None,
+) -> Watched:
     """Judge each published day that has not been judged yet for the champion of the model `name`.
 
-    `over` is the newest day that is over: later ones still have deliveries to come.
+    `over` is the newest day that is over: later ones still have deliveries to come. Of `unfit` are
+    the days whose data is at fault, with what is wrong: they are left out, and judged only where
+    that is mended or accepted before a later day was judged.
 
     What is normal for the champion is computed on its first day and kept. A day is judged once,
     in order of the days: what is delivered late for a day that was judged changes nothing. A
@@ -79,8 +89,12 @@ def watch(lake: Lake, registry: Registry, name: str, rule: AlarmRule, over: date
     with connect(lake, snapshot=snapshot) as connection:
         newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
         lines = lines_between(connection, after, newest)
+        is_unfit = lines["day"].dt.date.isin(unfit or {})
+        told = [(unfit or {})[day] for day in sorted(set(lines.loc[is_unfit, "day"].dt.date))]
+        left_out = "".join(f"; left out: {one}" for one in told)
+        lines = lines[~is_unfit].reset_index(drop=True)
         if lines.empty:
-            reason = f"no day after {after} is over and published yet"
+            reason = f"no day after {after} is over and published yet{left_out}"
             return Watched(name, champion.version, nothing, drift, reason)
         try:
             reference = kept or _calibrated(connection, champion, as_of)
@@ -92,7 +106,7 @@ def watch(lake: Lake, registry: Registry, name: str, rule: AlarmRule, over: date
     new = None if kept else reference
     drift = write(lake, lambda connection: _keep(connection, champion, last, new, rows))
     count = rows["period"].nunique()
-    return Watched(name, champion.version, rows, drift, f"{count} days judged")
+    return Watched(name, champion.version, rows, drift, f"{count} days judged{left_out}")
 
 
 def _keep(

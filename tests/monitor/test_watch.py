@@ -9,8 +9,10 @@ from ops_platform.errors import NotPublishedError
 from ops_platform.lake import catalog
 from ops_platform.lake.check import check
 from ops_platform.lake.published import changed_since, features_changed_since, published
+from ops_platform.monitor.alarm_rules.cusum import Cusum
 from ops_platform.monitor.alarms import Alarm, newest_alarm
 from ops_platform.monitor.profile import FEATURES, NDCG
+from ops_platform.monitor.watch import watch
 from tests.monitor.conftest import AS_OF, NAME, NEWEST, SHIFT, Home
 
 STRONG = 0.7
@@ -105,6 +107,20 @@ def test_a_champion_with_too_short_a_history_says_so(home: Home, orders):
     assert watched.added.empty
     assert newest_alarm(home.lake, NAME, version) is None
     assert "monitor.drift" not in catalog.last_changed(home.lake)
+
+
+def test_days_at_fault_raise_no_alarm_and_are_named(home: Home, orders):
+    home.publish(orders(0.8))
+    home.crown()
+    spoilt = [SHIFT + timedelta(n) for n in range((NEWEST - SHIFT).days + 1)]
+    unfit = {day: f"orders {day}: volume" for day in spoilt}
+    found = watch(home.lake, home.registry, NAME, Cusum(6.0), NEWEST, unfit)
+    assert found.drift["period"].max() < pd.Timestamp(SHIFT) and not found.drift["alarm"].any()
+    assert f"left out: orders {NEWEST}: volume" in found.reason
+    again = watch(home.lake, home.registry, NAME, Cusum(6.0), NEWEST, unfit)
+    assert again.added.empty and "left out: " in again.reason
+    # Accepted, they are judged.
+    assert home.watch().drift["alarm"].any()
 
 
 def test_strangers_only_are_no_failure(home: Home, orders):
