@@ -49,6 +49,22 @@ def ripe_of(performance: pd.DataFrame) -> dict[str, set[tuple[int, date]]]:
     }
 
 
+def is_kept(held: pd.DataFrame, rows: pd.DataFrame) -> bool:
+    """Whether new rows of a table are those that are held and not ripe: there is nothing to keep.
+
+    Parameters
+    ----------
+    held : as `read`.
+    """
+    held = held[~held["ripe"].astype(bool)].drop(columns="model")
+    if rows.empty or held.empty:
+        return rows.empty and held.empty
+    key = [name for name in ("period", "version", "source", "segment", "stratum") if name in held]
+    found = rows[held.columns].astype(held.dtypes.to_dict())
+    one, other = (part.sort_values(key, ignore_index=True) for part in (found, held))
+    return bool(one.equals(other))
+
+
 def keep(
     connection: duckdb.DuckDBPyConnection,
     model: str,

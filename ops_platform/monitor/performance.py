@@ -90,7 +90,8 @@ def measure(
     judged["ripe"] = ~judged["period"].dt.date.isin(open_days)
     strata = counts(judged)
     rows = _with_estimates(summaries(judged), pd.concat([known[known["ripe"]], strata]))
-    kept = write(lake, lambda writer: live_tables.keep(writer, name, settled, rows, strata))
+    if not (live_tables.is_kept(kept, rows) and live_tables.is_kept(known, strata)):
+        kept = write(lake, lambda writer: live_tables.keep(writer, name, settled, rows, strata))
     ripened = sorted(set(rows[rows["ripe"]]["period"].dt.date))
     reason = f"{len(ripened)} days ripe since the last time, {len(open_days)} wait for labels"
     return Measured(name, champion.version, ripened, open_days, kept, reason)

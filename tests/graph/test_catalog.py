@@ -11,6 +11,7 @@ from ops_platform.cli import app
 from ops_platform.ingest import ledger
 from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
+from ops_platform.lake.published import published
 from ops_platform.models.registry import Registry
 
 pytestmark = pytest.mark.graph
@@ -82,7 +83,7 @@ def test_a_wrong_delivery_is_followed_to_the_release_that_serves(platform):
 
 
 def test_every_table_and_column_is_in_the_catalog_and_has_words(catalog, platform):
-    with connect(platform.lake) as connection:
+    with connect(platform.lake, snapshot=published(platform.lake).snapshot) as connection:
         assert {table.name for table in catalog.tables} == tables(connection)
     for table in catalog.tables:
         assert table.description, table.name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ops_platform.lake import faults
+from ops_platform.lake import catalog, faults
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
 from ops_platform.monitor.ripe import unfit_days
@@ -78,6 +78,15 @@ def test_what_the_champion_would_have_answered_is_judged_for_who_came(shop):
     assert set(found.rows["source"]) == {"as of"}
     # On the days that it has learned from the champion is not judged.
     assert found.rows["period"].min().date() == on(1)
+
+
+def test_what_is_measured_again_and_has_not_changed_is_not_written_again(shop):
+    serve(shop, "first", ("buys", 2, ["p1"]))
+    first, head = measured(shop), catalog.head(shop.lake)
+    assert first.waiting
+    again = measured(shop)
+    assert catalog.head(shop.lake) == head
+    assert again.rows.equals(first.rows)
 
 
 def test_before_a_day_is_over_there_is_nothing_to_measure(shop):
