@@ -188,7 +188,7 @@ def _rows(
     if dataset == INTERACTIONS:
         with _table(connection, _INTERACTIONS, [after, until]) as table:
             yield table
-    elif dataset.startswith(SERVED):
+    elif dataset.startswith(f"{SERVED}/"):
         if "raw.served" in tables(connection):
             with _table(connection, _SERVED, [inputs.model, after, until]) as table:
                 yield table

@@ -137,8 +137,11 @@ def on_probation(
 
 
 def _decision(difference: Sequence | None, is_over: bool) -> str:
-    if difference is not None and difference.high is not None and difference.high < 0:
-        return WORSE
+    if difference is not None:
+        # Where no mean fits all that was seen, it began otherwise than it goes on.
+        highest = difference.mean if difference.high is None else difference.high
+        if highest < 0:
+            return WORSE
     return PASSED if is_over else GOES_ON
 
 

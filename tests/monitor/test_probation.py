@@ -16,7 +16,7 @@ from ops_platform.lake.write import write
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.zoo.recommender import Recommender
-from ops_platform.monitor import assets
+from ops_platform.monitor import assets, probation
 from ops_platform.monitor.assets import performance_asset
 from ops_platform.monitor.probation import GOES_ON, PASSED, WORSE, Probation, on_probation, term
 from ops_platform.monitor.probation_table import read_probation
@@ -24,6 +24,7 @@ from ops_platform.serve import history, release
 from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.promotion import put_in_service
 from ops_platform.serve.rollback import roll_back
+from ops_platform.serve.sequential import sequence
 from ops_platform.settings import Settings
 from tests.monitor.conftest import AS_OF, NAME, Home
 from tests.monitor.live import ORDERS, copy_of, empty_home
@@ -167,6 +168,14 @@ def test_a_version_that_does_as_well_stays_until_its_days_are_over(home):
     # The clock is ahead of the data, as where a history is loaded.
     found = judged(home, 5, moved_at=datetime(2026, 3, 25))
     assert (found.decision, found.until) == (PASSED, AS_OF + timedelta(days=5))
+
+
+def test_a_version_that_begins_well_and_goes_stale_does_not_pass():
+    seen = np.repeat([0.2, -0.3], [100, 300])
+    difference = sequence(seen, -1.0, 1.0, probation.ALPHA)
+    assert difference.high is None
+    assert probation._decision(difference, is_over=True) == probation.WORSE
+    assert probation._decision(sequence(-seen, -1.0, 1.0, 0.05), is_over=True) == probation.PASSED
 
 
 def test_who_is_on_probation(home):
