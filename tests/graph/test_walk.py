@@ -214,6 +214,7 @@ def test_a_registry_that_does_not_answer_fails_the_run_and_the_champion_stays(pl
     assert (_registry(platform).champion("recommender"), release.pointed(folder)) == before
 
 
+@pytest.mark.long
 def test_a_failing_mart_test_leaves_the_published_snapshot_where_it_was(platform, tmp_path):
     project = tmp_path / "dbt_project"
     shutil.copytree(platform.settings.dbt_project, project)

@@ -108,7 +108,7 @@ def test_a_writer_waits_for_its_turn(lake, child):
 
 def test_a_killed_writer_leaves_the_lake_whole(lake, child):
     run(lake, "CREATE TABLE a (n INT)", "CREATE TABLE b (n INT)")
-    for _ in range(5 if lake.catalog_url is None else 2):
+    for _ in range(2):
         writer = child(
             lake,
             """

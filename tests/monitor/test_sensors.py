@@ -224,6 +224,7 @@ def test_a_champion_that_was_deleted_by_hand_is_asked_for_again(home: Home, orde
     assert again.run_key == first.run_key.replace("#1", "#2")
 
 
+@pytest.mark.long
 def test_a_version_that_lost_against_a_deleted_champion_keeps_none_from_being_trained(
     home: Home, orders
 ):

@@ -61,6 +61,7 @@ def test_a_day_is_judged_once(home: Home, orders):
     pd.testing.assert_frame_equal(again.drift, first.drift)
 
 
+@pytest.mark.long
 def test_day_by_day_comes_to_the_same_as_all_at_once(home: Home, orders, new_home):
     steps = [AS_OF, date(2024, 3, 28), *(date(2024, 4, day) for day in (1, 2, 3, 4, 5)), NEWEST]
     home.publish(orders(STRONG), AS_OF)
