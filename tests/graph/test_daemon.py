@@ -17,7 +17,7 @@ from ops_platform.serve import release
 from ops_platform.settings import PROJECT, Settings
 from ops_platform.simulate.shop import Shop, write_orders
 
-pytestmark = pytest.mark.graph
+pytestmark = [pytest.mark.graph, pytest.mark.long]
 PATIENCE = 300
 
 

@@ -6,7 +6,8 @@ from benchmarks import failing_writes
 
 
 @pytest.mark.skipif(failing_writes.compiler() is None, reason="takes Linux and a C compiler")
-@pytest.mark.parametrize("what", [pytest.param("first", marks=pytest.mark.long), "disk"])
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["first", "disk"])
 def test_a_delivery_survives_a_write_that_fails(tmp_path, what):
     found = failing_writes.under_shim(what, tmp_path, "3")
     assert found.faults == []

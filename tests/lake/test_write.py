@@ -106,6 +106,7 @@ def test_a_writer_waits_for_its_turn(lake, child):
     assert read(lake, "SELECT count(*) FROM t") == [(2,)]
 
 
+@pytest.mark.long
 def test_a_killed_writer_leaves_the_lake_whole(lake, child):
     run(lake, "CREATE TABLE a (n INT)", "CREATE TABLE b (n INT)")
     for _ in range(2):
