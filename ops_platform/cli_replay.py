@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -75,8 +76,13 @@ def table(found: "Backtest", told: "list[Figure]") -> Table:
     """The figures of one task, a row a policy."""
     shown = Table(
         Column("policy", no_wrap=True),
-        *("trainings", "fit s", "NDCG@20", "95 %", "less than daily", "95 %"),
-        *("of its gain", "95 %"),
+        *(
+            Column(name, no_wrap=name != "95 %")
+            for name in ("fits", "fit s", "NDCG", "95 %", "less", "95 %", "gain", "95 %")
+        ),
+        caption="NDCG@20, what daily retraining has more, share of daily's gain over never",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=f"{found.model}, {found.first} to {found.last}, {told[0].task}: "
         f"{told[0].visits:,} visits",
     )
