@@ -41,6 +41,8 @@ def tell_apart(reference: pd.DataFrame, window: pd.DataFrame, seed: int = 0) -> 
     rows = min(ROWS, fewest)
     sides = [side[columns].sample(rows, random_state=seed) for side in (reference, window)]
     values = _numbers(pd.concat(sides, ignore_index=True))
+    if values.empty:
+        return "every column is null"
     return _judged(values, np.repeat([0, 1], rows), seed)
 
 
@@ -86,4 +88,7 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
             frequent = column.value_counts()
             order = sorted(frequent.index, key=lambda value: (-frequent[value], str(value)))
             made[name] = column.map({value: float(at) for at, value in enumerate(order)})
-    return pd.DataFrame(made)
+    # Below all others: a column that is null in one fold alone has no bins there.
+    return pd.DataFrame(
+        {name: one.astype(float).fillna(one.min() - 1) for name, one in made.items()}
+    ).dropna(axis="columns")

@@ -124,6 +124,15 @@ def test_the_classifier_names_the_columns_that_only_together_give_it_away():
     assert abs(alike.auc - 0.5) < 0.06
 
 
+def test_the_classifier_does_without_columns_that_are_null():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"x": rng.normal(size=400), "none": None, "nan": np.nan})
+    sparse = rows["x"].where(rows.index == 7)
+    found = tell_apart(rows.assign(few=sparse), rows.assign(x=rows["x"] + 9, few=sparse), seed=3)
+    assert found.auc > 0.9 and list(found.features) == ["x"]
+    assert tell_apart(rows[["none", "nan"]], rows[["none", "nan"]]) == "every column is null"
+
+
 def test_the_classifier_says_what_it_lacks():
     few = pd.DataFrame({"x": np.arange(50.0)})
     many = pd.DataFrame({"x": np.arange(500.0)})
