@@ -50,6 +50,9 @@ def main(orders: Path, recipe: dict[str, Any], home: Path) -> dict[str, Any]:
     connection.execute(f"ATTACH '{home / 'plain.duckdb'}' AS lake")
     connection.execute("USE lake")
     connection.execute(READ.format(folder=orders))
+    for name, columns in recipe["empty"].items():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.partition('.')[0]}")
+        connection.execute(f"CREATE TABLE {name} ({columns})")
     begin("models")
     for model in recipe["models"]:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {model['schema']}")

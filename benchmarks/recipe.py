@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.graph import Home
 from ops_platform.features.build import query
 from ops_platform.features.view import find_views
+from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.transform.project import read_manifest
 
@@ -16,12 +17,30 @@ ANY_DAY = date(1999, 12, 31)
 
 
 def write_recipe(home: Home, path: Path) -> None:
-    """Write dbt's compiled models in order, and the feature views with `$as_of`, as JSON.
+    """Write the empty tables, dbt's models in order, and the views with `$as_of`, as JSON.
 
     `home` has been materialized: the views' SQL depends on the marts' columns.
     """
-    recipe = {"models": _models(home), "features": _features(home)}
+    recipe = {"empty": _empty(home), "models": _models(home), "features": _features(home)}
     path.write_text(json.dumps(recipe, indent=1), encoding="utf-8")
+
+
+def _empty(home: Home) -> dict[str, str]:
+    """The columns of each table that the models read besides the orders: nothing delivers them."""
+    read = {
+        f"{node['schema']}.{node['name']}"
+        for node in read_manifest(home.settings)["nodes"].values()
+        if node["resource_type"] == "snapshot"
+    }
+    with connect(home.lake) as connection:
+        read |= {name for name in tables(connection) if name.startswith("raw.")} - {"raw.orders"}
+        return {
+            name: ", ".join(
+                f'"{column}" {kind}'
+                for column, kind, *_ in connection.execute(f"DESCRIBE {name}").fetchall()
+            )
+            for name in sorted(read & set(tables(connection)))
+        }
 
 
 def _models(home: Home) -> list[dict[str, str]]:
