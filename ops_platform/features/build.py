@@ -8,6 +8,7 @@ from operator import or_
 
 import duckdb
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 import pandera.errors
 from ibis.backends.sql.datatypes import DuckDBType
@@ -25,6 +26,7 @@ PUBLISHED = "published"
 OWN = ("as_of", "_snapshot")
 # The check of pandera that a column holds no null.
 NULL = "not_nullable"
+UNIQUE = "unique"
 FAILING_TOLD = 20
 # The mart, and its column, whose newest day is the default as-of.
 ORDERS = ("fct_order_lines", "ordered_on")
@@ -116,10 +118,13 @@ class Validation:
 
 
 def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Validation:
-    """Check the view's table in the engine against its pandera schema."""
+    """Check the view's table in the engine against its pandera schema.
+
+    Its entity must be unique, whatever the schema says of it.
+    """
     backend = ibis.duckdb.from_connection(connection)
     table = backend.table(view.name, database=("lake", "features")).drop(*OWN)
-    rows = int(table.count().execute())
+    rows, failures = int(table.count().execute()), pd.DataFrame()
     try:
         view.schema.validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
@@ -130,13 +135,31 @@ def validate(connection: duckdb.DuckDBPyConnection, view: FeatureView) -> Valida
         if not rows:
             # Whether any of no values is null is itself null, which pandera takes for a yes.
             failures = failures[failures["check"] != NULL]
-        return Validation(rows, failures, _failing(table, view, failures))
-    return Validation(rows, pd.DataFrame(), pd.DataFrame())
+    repeated = _repeated(table, view)
+    failures = pd.concat(
+        [failures, pd.DataFrame({"column": list(repeated), "check": UNIQUE, "failure_case": None})]
+    )
+    return Validation(rows, failures, _failing(table, view, failures, list(repeated.values())))
 
 
-def _failing(table: ibis.Table, view: FeatureView, failures: pd.DataFrame) -> pd.DataFrame:
-    """The first rows with a value that breaks a check; pandera has the value alone, and no null."""
-    wrong = []
+def _repeated(table: ibis.Table, view: FeatureView) -> dict[str, ir.BooleanValue]:
+    """Which rows are repeated, by the columns that must be unique, where there are any.
+
+    In the engine pandera passes over the `unique` of a column.
+    """
+    columns = view.schema.columns.items()
+    keys = {view.entity, *((name,) for name, column in columns if column.unique)}
+    repeated = {", ".join(key): table.count().over(group_by=list(key)) > 1 for key in sorted(keys)}
+    return {named: rows for named, rows in repeated.items() if table.filter(rows).count().execute()}
+
+
+def _failing(
+    table: ibis.Table, view: FeatureView, failures: pd.DataFrame, wrong: list[ir.BooleanValue]
+) -> pd.DataFrame:
+    """The first rows that are `wrong` or have a value that breaks a check.
+
+    Of these pandera has the value alone, and of nulls not even that.
+    """
     for column, cases in failures.groupby("column"):
         if (cases["check"] == NULL).any():
             wrong.append(table[column].isnull())

@@ -73,8 +73,8 @@ def training_set(
     if len(rows) != len(labels):
         raise TrainingError(
             f"{len(labels)} labels became {len(rows)} rows: a view among "
-            f"{', '.join(view.name for view in views)} has several rows of one entity; its schema "
-            "must say that the entity is unique"
+            f"{', '.join(view.name for view in views)} has several rows of one entity; the check "
+            "schema of its table shows them"
         )
     return LabelledRows(rows, _remarks(connection, rows, views))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import duckdb
 import pandera.ibis as pa
 
 from ops_platform.features.build import build, stamps_of, validate
@@ -41,6 +42,20 @@ def test_rows_with_a_null_are_shown_whole(lake):
         ).fetchall()
     assert nulls.broken == ["interval_days: not_nullable"]
     assert [(one,) for one in nulls.failing["customer_id"]] == expected != []
+
+
+def test_an_entity_that_has_several_rows_is_a_failure_and_they_are_shown():
+    with duckdb.connect() as connection:
+        connection.execute(
+            "ATTACH ':memory:' AS lake; USE lake; CREATE SCHEMA features; "
+            "CREATE TABLE features.customer_activity AS SELECT unnest(['ann', 'bob', 'ann']) AS "
+            "customer_id, 1::BIGINT AS recency_days, 1::BIGINT AS tenure_days, 1::BIGINT AS "
+            "frequency, 1::DECIMAL(18, 3) AS monetary, NULL::DOUBLE AS interval_days, "
+            "NULL::DOUBLE AS interval_variation, DATE '2024-01-01' AS as_of, 1 AS _snapshot"
+        )
+        found = validate(connection, ACTIVITY)
+    assert found.broken == ["customer_id: unique"]
+    assert found.failing["customer_id"].tolist() == ["ann", "ann"]
 
 
 def test_views_that_are_newer_than_a_snapshot_have_no_stamp_in_it(lake):

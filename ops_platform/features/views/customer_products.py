@@ -41,8 +41,7 @@ VIEW = FeatureView(
             "recency_days": pa.Column(
                 int, pa.Check.ge(0), description="Days from the purchase to as-of."
             ),
-        },
-        unique=["customer_id", "product_id", "day"],
+        }
     ),
     description="Purchases by customer, product and day, net of cancellations known as of the day.",
     owner="team:data-science",
