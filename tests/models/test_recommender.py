@@ -110,6 +110,14 @@ def test_days_may_be_dates_or_timestamps_and_rows_in_any_order(interactions, fit
     assert digest(again.state()) == digest(fitted.state())
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_ids_that_are_numbers_are_known_by_their_text(model):
+    fitted = model().fit(frame(*((one, 10 * one, AS_OF) for one in (9, 10, 101))), AS_OF)
+    assert fitted.customers_.tolist() == ["10", "101", "9"]
+    assert fitted.products_.tolist() == ["100", "1010", "90"]
+    assert fitted.recommend([9, 10, 101], k=1).known.all()
+
+
 def test_a_state_without_pickles_gives_the_same_lists(fitted):
     state = fitted.state()
     assert not any(array.dtype.hasobject for array in state.values())
