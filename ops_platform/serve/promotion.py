@@ -11,12 +11,14 @@ from ops_platform.errors import ReleaseError
 from ops_platform.features.online_export import read_rows, require_same
 from ops_platform.features.view import find_views
 from ops_platform.ingest.personal import HASH
+from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.models.answers import answers
-from ops_platform.models.estimators import Recommends, foretells, recommends
+from ops_platform.models.estimators import Recommends, estimator, foretells, recommends
 from ops_platform.models.kinds import recommenders
+from ops_platform.models.labels import views_of
 from ops_platform.models.registry import Registry, Version
 from ops_platform.serve import history, release
 from ops_platform.serve.scorer import Question, Scorer
@@ -80,19 +82,29 @@ def put_in_service(
         if champion is None:
             return None
         pointed = _pointed_or_none(folder)
-        if pointed is not None and _stands(folder / pointed, registry.champion(PROBABILITIES)):
+        if pointed is not None and _stands(lake, registry, folder / pointed):
             history.note(folder, pointed, now, "found to serve")
             return Served(name, champion.version, pointed, moved=False)
         return _serve(lake, registry, folder, champion, now, customer_key)
 
 
-def _stands(place: Path, teller: Version | None) -> bool:
+def _stands(lake: Lake, registry: Registry, place: Path) -> bool:
     """Whether a release is whole and has the probabilities of the version that is champion now."""
     try:
         manifest = release.load(place).manifest
     except ReleaseError:
         return False
-    return manifest.purchase_probability == (teller and teller.version)
+    teller = registry.champion(PROBABILITIES)
+    if manifest.purchase_probability == (teller and teller.version):
+        return True
+    return manifest.purchase_probability is None and not _can_tell(lake, manifest.snapshot)
+
+
+def _can_tell(lake: Lake, snapshot: int) -> bool:
+    """Whether a snapshot has what PROBABILITIES answers from: a view may be newer than it."""
+    with connect(lake, snapshot=snapshot) as connection:
+        there = tables(connection)
+    return all(view.table in there for view in views_of(foretells(estimator(PROBABILITIES)())))
 
 
 def _named(registry: Registry, name: str, due: Version | None) -> Served | None:
@@ -172,14 +184,14 @@ def make(
 ) -> str:
     """Write the release of a version, and hold its answers against the model's.
 
-    The champion of PROBABILITIES, where there is one, answers for every customer in it.
+    The champion of PROBABILITIES, where there is one and the version's snapshot has the features
+    that it needs, answers for every customer in it.
     """
+    origin = replace(_origin(version), customer_key=customer_key)
     teller = registry.champion(PROBABILITIES)
-    origin = replace(
-        _origin(version),
-        customer_key=customer_key,
-        purchase_probability=None if teller is None else teller.version,
-    )
+    if teller is not None and not _can_tell(lake, origin.snapshot):
+        teller = None
+    origin = replace(origin, purchase_probability=teller.version if teller else None)
     model = recommends(registry.load(version.name, version.version))
     arrays = _arrays(version, model)
     if customer_key and not all(re.fullmatch(HASH, one) for one in arrays["customers"].tolist()):

@@ -1,6 +1,7 @@
 """What serves follows the verdicts; a run that is killed anywhere is finished by the next."""
 
 import shutil
+from dataclasses import replace
 from functools import partialmethod
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from ops_platform.errors import LakeError, ReleaseError
 from ops_platform.lake import catalog
 from ops_platform.lake.write import write
+from ops_platform.models.labels import views_of
 from ops_platform.models.zoo import recommender
+from ops_platform.models.zoo.purchase_probability import PurchaseProbability
 from ops_platform.serve import history, promotion, release
 from ops_platform.serve.old_releases import remove_old
 from ops_platform.serve.promotion import Served, reconcile
+from tests.models.conftest import AS_OF
+from tests.models.test_purchase_probability import moments
 from tests.serve.conftest import NAME, NOW, fitted
 
 RECOMMEND = recommender.Recommender.recommend
@@ -37,11 +42,32 @@ def test_a_version_that_is_to_be_promoted_serves_and_is_the_champion(home):
     assert home.release() == Served(NAME, 1, found.release, moved=False)
 
 
+def crown_a_teller(home) -> None:
+    name = promotion.PROBABILITIES
+    model = PurchaseProbability().fit(moments(np.random.default_rng(1), 1, 0.0), AS_OF)
+    version = home.registry.register(name, model, metrics={}, tags={}, now=NOW)
+    home.registry.promote(name, version)
+
+
 def test_a_release_stands_as_long_as_its_probabilities_are_the_champions(home):
+    columns = "(customer_id VARCHAR, as_of DATE)"
+    views = [view.table for view in views_of(PurchaseProbability())]
+    tables = "; ".join(f"CREATE TABLE {table} {columns}" for table in views)
+    write(home.lake, lambda connection: connection.execute(f"CREATE SCHEMA features; {tables}"))
+    home.snapshot = catalog.head(home.lake)
     home.register()
     place = home.folder / home.release().release
-    assert promotion._stands(place, None)
-    assert not promotion._stands(place, home.registry.newest(NAME))
+    assert promotion._stands(home.lake, home.registry, place)
+    crown_a_teller(home)
+    assert not promotion._stands(home.lake, home.registry, place)
+
+
+def test_a_version_from_before_the_features_of_the_probabilities_is_released_without(home):
+    crown_a_teller(home)
+    home.register()
+    made = home.release()
+    assert release.load(home.folder / made.release).manifest.purchase_probability is None
+    assert home.release() == replace(made, moved=False)
 
 
 def test_a_version_that_the_gate_refused_does_not_serve(home):
