@@ -71,12 +71,12 @@ def _alias_back(registry: Registry, name: str, now: datetime, to: int | None) ->
         earlier = [
             one.version
             for one in registry.versions(name)
-            if one.version < left and PROMOTED in one.tags
+            if one.version < left and PROMOTED in one.tags and ROLLED_BACK not in one.tags
         ]
         if not earlier:
             raise ReleaseError(
-                f"no version of {name!r} before {left} was ever champion: say which one by "
-                "--to VERSION"
+                f"no version of {name!r} before {left} was champion and not left again: say which "
+                "one by --to VERSION"
             )
         back = earlier[-1]
     found = registry.version(name, back)

@@ -227,7 +227,7 @@ def test_a_challenger_waits_until_a_whole_horizon_has_passed_since_the_champion(
     assert home.registry.champion(NAME).version == 1
     assert home.registry.version(NAME, 2).tags[ROLLED_BACK].endswith("to version 1")
     assert served(home).version == 1
-    with pytest.raises(ReleaseError, match="before 1 was ever champion"):
+    with pytest.raises(ReleaseError, match="before 1 was champion and not left again"):
         roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
 
 
@@ -238,6 +238,12 @@ def test_a_history_of_less_than_two_horizons_is_too_early(new_home, orders):  # 
     assert (outcome.version, outcome.verdict.decision) == (None, "too early")
     assert served(home) is None
     with pytest.raises(ReleaseError, match="has no champion yet"):
+    # Version 2 was left, so it is not what answered before a third.
+    model = home.registry.load(NAME, 1)
+    third = home.registry.register(NAME, model, metrics={}, tags={}, now=NOW)
+    home.registry.promote(NAME, third)
+    assert roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW).version == 1
+
         roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
 
 
