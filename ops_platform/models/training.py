@@ -210,7 +210,7 @@ def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
 
 
 def recipe_of(model: Estimator) -> str:
-    """Digest of the model's file and of all files of this room that it imports from."""
+    """Digest of the model's file and of all files of this room that it imports, or from."""
     names, waiting = set[str](), [type(model).__module__]
     while waiting:
         name = waiting.pop()
@@ -218,7 +218,10 @@ def recipe_of(model: Estimator) -> str:
             continue
         names.add(name)
         held = vars(sys.modules[name]).values()
-        waiting += [getattr(one, "__module__", None) or "" for one in held]
+        waiting += [
+            one.__name__ if inspect.ismodule(one) else getattr(one, "__module__", None) or ""
+            for one in held
+        ]
     sources = [inspect.getsource(sys.modules[name]) for name in sorted(names)]
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 

@@ -28,7 +28,7 @@ from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.task import Rules
-from ops_platform.models.training import read_training_set, train
+from ops_platform.models.training import read_training_set, recipe_of, train
 from ops_platform.models.zoo.purchase_probability import FEATURES, PurchaseProbability
 from ops_platform.serve.promotion import Served, put_in_service
 from ops_platform.serve.rollback import roll_back
@@ -102,6 +102,14 @@ def test_the_state_is_plain_arrays_that_answer_alike_and_the_same_again():
 
     loaded = PurchaseProbability.from_state(model.get_params(), model.state())
     assert np.array_equal(loaded.predict_proba(rows), model.predict_proba(rows))
+
+
+def test_the_recipe_is_all_code_of_the_room_that_the_model_uses(monkeypatch):
+    read: list[str] = []
+    monkeypatch.setattr("inspect.getsource", lambda module: read.append(module.__name__) or "")
+    recipe_of(PurchaseProbability())
+    used = ("zoo.purchase_probability", "logistic", "trees", "space")
+    assert {f"ops_platform.models.{one}" for one in used} <= set(read)
 
 
 def test_what_came_true_of_all_or_of_none_teaches_nothing():
@@ -230,6 +238,12 @@ def test_a_challenger_waits_until_a_whole_horizon_has_passed_since_the_champion(
     with pytest.raises(ReleaseError, match="before 1 was champion and not left again"):
         roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
 
+    # Version 2 was left, so it is not what answered before a third.
+    model = home.registry.load(NAME, 1)
+    third = home.registry.register(NAME, model, metrics={}, tags={}, now=NOW)
+    home.registry.promote(NAME, third)
+    assert roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW).version == 1
+
 
 def test_a_history_of_less_than_two_horizons_is_too_early(new_home, orders):  # noqa: F811
     home = new_home("short")
@@ -238,12 +252,6 @@ def test_a_history_of_less_than_two_horizons_is_too_early(new_home, orders):  # 
     assert (outcome.version, outcome.verdict.decision) == (None, "too early")
     assert served(home) is None
     with pytest.raises(ReleaseError, match="has no champion yet"):
-    # Version 2 was left, so it is not what answered before a third.
-    model = home.registry.load(NAME, 1)
-    third = home.registry.register(NAME, model, metrics={}, tags={}, now=NOW)
-    home.registry.promote(NAME, third)
-    assert roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW).version == 1
-
         roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
 
 
