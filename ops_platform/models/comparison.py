@@ -131,8 +131,11 @@ def _largest(original: State, learned: State) -> float | None:
         one, other = original[name], learned[name]
         if one.shape != other.shape:
             return None
-        if np.issubdtype(one.dtype, np.number) and one.size:
-            found = max(found, float(np.abs(one.astype(float) - other.astype(float)).max()))
+        if np.issubdtype(one.dtype, np.number):
+            # What is the same differs by nothing, also where it is infinite or no number.
+            unequal = (one != other) & ~(np.isnan(one) & np.isnan(other))
+            apart = np.abs(one[unequal].astype(float) - other[unequal].astype(float))
+            found = max(found, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from ops_platform.errors import RegistryError
 from ops_platform.features.view import find_views
 from ops_platform.ingest import ledger
 from ops_platform.ingest.contract_faults import SUFFIX
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ops_platform.models.task import TrainingSet
 
 RECORD, PATCH = "provenance.json", "uncommitted.patch"
+# Without any of these nothing can be made again or compared.
+PARTS = ("model", "recipe", "params", "seed", "state_digest", "data", "code", "environment")
 # The tag that holds the record's SHA-256.
 SEAL = "provenance"
 _BLAS = ("prefix", "version", "architecture", "num_threads")
@@ -192,8 +195,22 @@ def read(registry: Registry, version: Version) -> tuple[dict[str, Any], bool]:
     Raises RegistryError where it has none or it can't be read.
     """
     text = registry.document(version, RECORD)
-    read: dict[str, Any] = json.loads(text)
-    return read, version.tags.get(SEAL) == _seal(text)
+    is_sealed = version.tags.get(SEAL) == _seal(text)
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(version, str(error)) from error
+    missing = [part for part in PARTS if not isinstance(found, dict) or part not in found]
+    if missing:
+        raise _unreadable(version, f"it lacks {', '.join(missing)}")
+    return found, is_sealed
+
+
+def _unreadable(version: Version, why: str) -> RegistryError:
+    return RegistryError(
+        f"{RECORD} of version {version.version} of {version.name!r} can't be read ({why}): it was "
+        "changed or damaged; put it back from a backup"
+    )
 
 
 def recorded_code(registry: Registry, version: Version, made: Mapping[str, Any]) -> Code:

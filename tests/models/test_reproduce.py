@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from ops_platform.cli import app
+from ops_platform.errors import RegistryError
 from ops_platform.features.view import find_views
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -266,6 +268,22 @@ def test_other_digits_are_a_difference_here_and_not_comparable_elsewhere(trained
 def altered_row(trained, record, monkeypatch):
     """One row of the features of version 2, changed in its file of the lake."""
     with connect(trained.home.lake, snapshot=record["data"]["snapshot"]) as connection:
+def test_the_largest_difference_is_told_where_numbers_are_infinite_or_none():
+    one = {"threshold": np.array([np.inf, np.nan, 1.0, 2.0])}
+    other = {"threshold": np.array([np.inf, np.nan, 1.0, 2.5])}
+    assert comparison._largest(one, other) == 0.5
+    assert comparison._largest(one, {"threshold": np.array([np.inf, 0.0, 1.0, 2.0])}) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b'{"model": "recomm', "Unterminated"), (b'{"seed": 3}', "lacks model, ")]
+)
+def test_a_record_that_is_damaged_is_told_as_such(trained, monkeypatch, content, told):
+    monkeypatch.setattr(trained.home.registry.__class__, "document", lambda *_: content)
+    with pytest.raises(RegistryError, match=rf"provenance\.json of version 2 .*{told}.* backup"):
+        provenance.read(trained.home.registry, trained.version(2))
+
+
         ((path,),) = connection.execute(
             "SELECT data_file FROM ducklake_list_files('lake', 'customer_products', "
             f"schema => 'features', snapshot_version => {record['data']['snapshot']})"
