@@ -103,3 +103,13 @@ def estimator(name: str) -> type[Estimator]:
     """
     found: type[Estimator] = plug_ins.class_named(zoo, name, f"model {name!r}", RegistryError)
     return found
+
+
+def unfitted(name: str, params: Mapping[str, Any], *, seed: int, threads: int) -> Estimator:
+    """A model of these parameters, else its defaults, that uses so many threads where it has a say.
+
+    Raises RegistryError as `estimator`.
+    """
+    kind = estimator(name)
+    own = {"threads": threads} if "threads" in kind().get_params() else {}
+    return kind(**{**params, **own}, seed=seed)

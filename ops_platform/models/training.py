@@ -18,7 +18,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.models import gate, provenance
 from ops_platform.models import state as states
 from ops_platform.models.card import CARD, card, quality, summary, whole
-from ops_platform.models.estimators import Estimator, estimator
+from ops_platform.models.estimators import Estimator, estimator, unfitted
 from ops_platform.models.gate import Verdict
 from ops_platform.models.kinds import task_of
 from ops_platform.models.pictures import pictures
@@ -98,7 +98,7 @@ def train(
     """
     champion, newest = registry.champion(name), registry.newest(name)
     searched = best(trials).params if trials else _searched(champion, name)
-    task, model = task_of(name), estimator(name)(**searched, seed=seed)
+    task, model = task_of(name), unfitted(name, searched, seed=seed, threads=made.threads)
     identity = _identity(rows, model)
     # Where the champion was deleted, one that lost against it is no reason to train none.
     stands = newest is not None and (champion is not None or newest.is_to_be_promoted)

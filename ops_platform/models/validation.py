@@ -11,7 +11,7 @@ import pandas as pd
 from ops_platform.errors import TrainingError
 from ops_platform.lake.location import Lake
 from ops_platform.models import provenance
-from ops_platform.models.estimators import estimator
+from ops_platform.models.estimators import estimator, unfitted
 from ops_platform.models.kinds import task_of
 from ops_platform.models.search import Say, Trial, search
 from ops_platform.models.task import CHALLENGER, Rules, TrainingSet
@@ -85,7 +85,8 @@ def searched(
     def score(params: Mapping[str, float]) -> float:
         means = []
         for window in held:
-            model = kind(**params, seed=seed).fit(window.known, window.cut - DAY)
+            model = unfitted(name, params, seed=seed, threads=threads)
+            model.fit(window.known, window.cut - DAY)
             judged = task.judge({CHALLENGER: model}, lake, window.seen, window.cut, seed)
             means.append(float(judged.scores[CHALLENGER].mean()))
         return float(np.mean(means))

@@ -81,7 +81,7 @@ def trained(fresh_store, tmp_path_factory) -> Trained:
     (folder / "home" / "mlflow").mkdir(parents=True)
     shutil.copy(fresh_store, folder / "home" / "mlflow" / "mlflow.db")
     project = checkout(folder / "checkout")
-    made = MadeWith(code.read(project), provenance.lock_digest(project), {"orders": "d"}, "m", 2)
+    made = MadeWith(code.read(project), provenance.lock_digest(project), {"orders": "d"}, "m", 1)
     for day, cause in DAYS.items():
         home.publish(order_lines(), day)
         outcome = train(
@@ -117,7 +117,8 @@ def test_a_version_tells_what_it_was_made_of(trained, record):
     assert record["cause"] == version.tags["cause"] == DAYS[AS_OF]
     assert record["champion"]["state_digest"] == trained.version(1).tags["state_digest"]
     assert record["environment"]["lock"] == provenance.lock_digest(PROJECT)
-    assert {one["num_threads"] for one in record["environment"]["blas"]} == {2}
+    assert {one["num_threads"] for one in record["environment"]["blas"]} == {1}
+    assert record["params"]["threads"] == record["environment"]["threads"] == 1
     assert record["data"]["views"] == {view.name: view.version for view in find_views()}
     assert record["metrics"] == version.metrics
     patch = trained.home.registry.document(version, provenance.PATCH)
