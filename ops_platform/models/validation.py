@@ -29,6 +29,10 @@ class Window:
     seen: TrainingSet
     cut: date
 
+    def __str__(self) -> str:
+        """The days that judge."""
+        return f"{self.cut} to {self.seen.as_of}"
+
 
 def windows(lake: Lake, rows: TrainingSet, name: str, rules: Rules) -> list[Window]:
     """The last WINDOWS windows of one length before any day that the gate may judge on.
@@ -70,8 +74,8 @@ def searched(
 ) -> list[Trial]:
     """So many trials of the model's SPACE, each the mean score over the windows.
 
-    Raises TrainingError where the model names no space, the history is too short, or the journal
-    can't be used.
+    Raises TrainingError where the model names no space, the history is too short, nobody who is
+    known bought anything in a window, or the journal can't be used.
     """
     task, kind = task_of(name), estimator(name)
     space = getattr(kind, "SPACE", {})
@@ -88,13 +92,16 @@ def searched(
             model = unfitted(name, params, seed=seed, threads=threads)
             model.fit(window.known, window.cut - DAY)
             judged = task.judge({CHALLENGER: model}, lake, window.seen, window.cut, seed)
+            if judged.scores.empty:
+                raise TrainingError(
+                    f"{name}: nobody who was known before bought anything from {window}, so no "
+                    "parameters are better than others there: train without a search"
+                )
             means.append(float(judged.scores[CHALLENGER].mean()))
         return float(np.mean(means))
 
-    say(
-        f"searching on {', '.join(f'{one.cut} to {one.seen.as_of}' for one in held)}, which come "
-        "before the days that the gate judges on"
-    )
+    days = ", ".join(map(str, held))
+    say(f"searching on {days}, which come before the days that the gate judges on")
     unsearched = kind().get_params()
     with provenance.linear_algebra(threads):
         return search(
@@ -103,7 +110,8 @@ def searched(
             score,
             trials=trials,
             seed=seed,
-            study=f"{name} {rows.digest[:16]} {recipe_of(kind())[:16]} {seed}",
+            # Scores on other days are of another study.
+            study=f"{name} {rows.digest[:16]} {recipe_of(kind())[:16]} {seed} {days}",
             journal=journal,
             say=say,
         )

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from ops_platform.errors import TrainingError
@@ -63,6 +65,23 @@ def test_the_windows_end_before_any_day_of_the_gate_and_know_nothing_later(home:
     for one in found:
         assert one.known["day"].max().date() < one.cut <= one.seen.rows["day"].max().date()
         assert one.seen.rows["day"].max().date() <= one.seen.as_of
+
+
+def test_scores_on_other_windows_are_not_taken_for_these(home: Home):
+    home.publish(order_lines(), AS_OF)
+    (one,), (other,) = (
+        search(home, trials=1, rules=rules) for rules in (RULES, replace(RULES, longest_days=14))
+    )
+    assert one.params == other.params
+    assert one.score != other.score
+
+
+def test_a_window_in_which_nobody_known_bought_is_told(home: Home):
+    lines = order_lines()
+    days = [pd.Timestamp(AS_OF) - timedelta(days=days) for days in (50, 29)]
+    home.publish(lines[~lines["ordered_on"].between(*days)], AS_OF)
+    with pytest.raises(TrainingError, match=r"nobody who was known .* from 2024-02-10 to 2024-03"):
+        search(home)
 
 
 def test_a_version_has_what_the_search_before_it_found_and_so_has_the_next(home: Home, monkeypatch):
