@@ -160,7 +160,12 @@ def _require_same(context: dg.AssetExecutionContext, name: str, digest: str) -> 
     key = dg.AssetKey(["models", name, "training_set"])
     event = context.instance.get_latest_materialization_event(key)
     recorded = event and event.asset_materialization and event.asset_materialization.metadata
-    if recorded and recorded[DIGEST].value != digest:
+    if not recorded:
+        raise TrainingError(
+            f"{key.to_user_string()} was never made here, which checks what a model is trained on: "
+            "materialize it, with this model"
+        )
+    if recorded[DIGEST].value != digest:
         raise TrainingError(
             f"another snapshot was published since {key.to_user_string()} was made: "
             "materialize it again, with this model"
