@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.errors import TrainingError
-from ops_platform.models import als
+from ops_platform.models import als, bootstrap
 from ops_platform.models.baselines import Baseline, Ease, PersonalFrequency, Popularity
 from ops_platform.models.interactions import IdsLike
 from ops_platform.models.judging import judge
@@ -19,7 +19,7 @@ Task = Literal["all items", "discovery"]
 Say = Callable[[str], object]
 
 K = 20
-RESAMPLES = 2000
+RESAMPLES = bootstrap.RESAMPLES
 REGULARISATIONS = (100.0, 200.0, 400.0, 800.0)
 # Of the history, what EASE's regularisation is chosen on.
 VALIDATION_DAYS = 30
@@ -163,13 +163,13 @@ def evaluate(
 
 def _figures(task: Task, scores: pd.DataFrame, seed: int) -> list[Figure]:
     values = scores.to_numpy(dtype=float)
-    means, resampled = values.mean(axis=0), _resampled(values, seed)
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    means, resampled = values.mean(axis=0), bootstrap.means(values, seed)
+    low, high = np.quantile(resampled, bootstrap.WITHIN, axis=0)
     figures = []
     for column, contender in enumerate(scores.columns):
         ratios = None
         if column > 0 and resampled[:, column].min() > 0:
-            ends = np.quantile(resampled[:, 0] / resampled[:, column], [0.025, 0.975])
+            ends = np.quantile(resampled[:, 0] / resampled[:, column], bootstrap.WITHIN)
             ratios = means[0] / means[column], *ends
         figures.append(
             Figure(
@@ -181,10 +181,3 @@ def _figures(task: Task, scores: pd.DataFrame, seed: int) -> list[Figure]:
             )
         )
     return figures
-
-
-def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
-    """Means of resampled customers, the same ones for all contenders (RESAMPLES, contenders)."""
-    rng = np.random.default_rng(seed)
-    n = len(values)
-    return np.array([values[rng.integers(n, size=n)].mean(axis=0) for _ in range(RESAMPLES)])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ops_platform.errors import TrainingError
 from ops_platform.features.point_in_time import LABEL_TIME
+from ops_platform.models import bootstrap
 from ops_platform.models import odds_metrics as metrics
 from ops_platform.models.estimators import Foretells
 from ops_platform.models.foretelling import BASELINES, DAY, probabilities
@@ -86,7 +87,7 @@ def _figures(
         for name, one in found.items():
             ends: tuple[float | None, ...] = (None, None, None)
             if name != own:
-                paired = np.nanquantile(found[own].resampled - one.resampled, metrics.WITHIN)
+                paired = np.nanquantile(found[own].resampled - one.resampled, bootstrap.WITHIN)
                 ends = (found[own].value - one.value, *(float(end) for end in paired))
             share, whole = float(is_true.mean()), (one.value, one.low, one.high)
             yield Figure(metric, name, len(after), share, *whole, *ends)

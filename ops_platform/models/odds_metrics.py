@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ops_platform.models import bootstrap
+
 # Of whether it came true, the probabilities and how often each customer counts in each resample.
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-WITHIN = [0.025, 0.975]
-RESAMPLES = 2000
 # 64 resamples of 100,000 customers are 51 MB at once.
 BATCH = 64
 BINS = 10
@@ -31,7 +31,7 @@ def figure(
     (value,) = metric(is_true, probability, np.ones((1, len(is_true)), dtype=np.int32))
     starts = range(0, len(counts), BATCH)
     found = np.concatenate([metric(is_true, probability, counts[n : n + BATCH]) for n in starts])
-    low, high = np.nanquantile(found, WITHIN)
+    low, high = np.nanquantile(found, bootstrap.WITHIN)
     return Figure(float(value), float(low), float(high), found)
 
 
@@ -69,10 +69,8 @@ def brier_score(is_true: np.ndarray, probability: np.ndarray, counts: np.ndarray
 
 
 def resamples(n: int, seed: int) -> np.ndarray:
-    """How often each of n customers is in each of RESAMPLES resamples: int32 (RESAMPLES, n)."""
-    rng = np.random.default_rng(seed)
-    drawn = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(RESAMPLES))
-    return np.array(list(drawn), dtype=np.int32)
+    """How often each of n customers is in each resample: int32 (bootstrap.RESAMPLES, n)."""
+    return np.concatenate([drawn.astype(np.int32) for drawn in bootstrap.counts(n, seed)])
 
 
 def reliability(is_true: np.ndarray, probability: np.ndarray) -> list[dict[str, float]]:

@@ -54,7 +54,8 @@ def _intervals(groups: Mapping[str, Mapping[str, Mapping[str, float]]], title: s
         axes.errorbar(
             one["mean"],
             place,
-            xerr=[[one["mean"] - one["low"]], [one["high"] - one["mean"]]],
+            # Where all customers score alike, rounding may put the mean beyond both ends.
+            xerr=[[max(0.0, one["mean"] - one["low"])], [max(0.0, one["high"] - one["mean"])]],
             fmt="o",
             color="C0" if name == CHALLENGER else "C7",
             capsize=3,
@@ -64,10 +65,6 @@ def _intervals(groups: Mapping[str, Mapping[str, Mapping[str, float]]], title: s
     axes.set_xlabel(f"{title}, 95 % interval over customers")
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)
-
-
-def _challenger_first(contender: tuple[str, Any]) -> tuple[bool, str]:
-    return contender[0] != CHALLENGER, contender[0]
 
 
 def _label(group: str, name: str) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -104,76 +105,97 @@ def train(
     stands = newest is not None and (champion is not None or newest.is_to_be_promoted)
     if newest and stands and all(newest.tags.get(tag) == one for tag, one in identity.items()):
         return Outcome(None, f"nothing has changed since version {newest.version}", None, {})
-    rules, champion_as_of = task.window(estimator(name), rules), None
-    if champion is not None:
-        champion_as_of = date.fromisoformat(champion.tags["as_of"])
-    cut = gate.window(
-        rows.as_of, champion_as_of, rows.first_day, rules.longest_days, rules.shortest_days
-    )
+    rules = task.window(estimator(name), rules)
+    cut = _cut(rows, champion, rules)
     if cut is None:
-        return _too_early(rows, champion_as_of, rules)
+        return _too_early(rows, champion, rules)
     say(f"judging on {cut} to {rows.as_of}")
     with provenance.linear_algebra(made.threads):
         judged = _judged(lake, registry, rows, task, name, model, cut, champion)
     if len(judged.scores) < gate.CUSTOMERS_MIN:
-        return _too_early(rows, champion_as_of, rules)
+        return _too_early(rows, champion, rules)
     verdict = _verdict(judged, cut, rows.as_of, rules, seed)
     say(f"{verdict.decision}: {verdict.reason}")
     say(f"fitting on {len(rows.rows)} rows up to {rows.as_of}")
-    metrics = _metrics(task, judged)
+    found = {
+        **{"model": name, "recipe": identity["recipe"], "seed": seed, "cause": cause},
+        **{"searched": dict(searched), "verdict": verdict.as_dict()},
+        **_measured(task, judged, seed),
+    }
     with provenance.linear_algebra(made.threads):
         model.fit(rows.rows, rows.as_of)
-        record = provenance.record(
-            lake,
-            rows,
-            made,
-            {
-                "model": name,
-                "recipe": identity["recipe"],
-                "params": model.get_params(),
-                "seed": seed,
-                "searched": dict(searched),
-                "metrics": metrics,
-                "quality": quality(judged.scores),
-                "segments": {
-                    one: quality(scores)
-                    for one, scores in judged.segments.items()
-                    if len(scores) > 1
-                },
-                "details": dict(judged.details),
-                "cause": cause,
-                "verdict": verdict.as_dict(),
-                "state_digest": states.digest(model.state()),
-            },
-            champion,
-            now,
-        )
-    # Pinned first: a version whose snapshot upkeep may expire could not be rebuilt. It holds the
-    # marts too, which had not changed when the features were published.
-    snapshot = rows.pointer.snapshot
-    catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
+        learned = {"params": model.get_params(), "state_digest": states.digest(model.state())}
+        record = provenance.record(lake, rows, made, {**found, **learned}, champion, now)
+    tags = _tags(rows, identity, verdict, cause, seed)
+    if searched:
+        tags[SEARCHED] = json.dumps(searched, sort_keys=True)
+    _pin(lake, rows, name)
     say("registering")
+    version, told = _register(registry, task, rows, model, record, tags, trials, made, now)
+    return Outcome(version, verdict.reason, verdict, found["metrics"], told)
+
+
+def _register(
+    registry: Registry,
+    task: Task,
+    rows: TrainingSet,
+    model: Estimator,
+    record: Mapping[str, Any],
+    tags: Mapping[str, str],
+    trials: Sequence[Trial],
+    made: MadeWith,
+    now: datetime,
+) -> tuple[int, str]:
+    """Register the fitted model with its record and card: the version, and the card as a whole."""
+    name = record["model"]
     drawn = pictures(record, task.title, _before(registry, name, task.metric))
     told = card(record, task, drawn)
     documents = {
         **provenance.documents(record, made.code.patch),
-        CARD: told.encode(),
-        **drawn,
+        **{CARD: told.encode(), **drawn},
     }
-    tags = _tags(rows, identity, verdict, cause, seed) | provenance.tags(documents, record)
-    if searched:
-        tags[SEARCHED] = json.dumps(searched, sort_keys=True)
     version = registry.register(
         name,
         model,
-        metrics=metrics,
-        tags=tags,
+        metrics=record["metrics"],
+        tags={**tags, **provenance.tags(documents, record)},
         now=now,
         documents=documents,
         trials=trials,
         shown=Shown(f"as of {rows.as_of}", summary(record, task), rows),
     )
-    return Outcome(version, verdict.reason, verdict, metrics, whole(told, drawn))
+    return version, whole(told, drawn)
+
+
+def _cut(rows: TrainingSet, champion: Version | None, rules: Rules) -> date | None:
+    """Where the days begin that judge; None where there are too few."""
+    longest, shortest = rules.longest_days, rules.shortest_days
+    return gate.window(rows.as_of, _as_of(champion), rows.first_day, longest, shortest)
+
+
+def _as_of(champion: Version | None) -> date | None:
+    return None if champion is None else date.fromisoformat(champion.tags["as_of"])
+
+
+def _measured(task: Task, judged: Judged, seed: int) -> dict[str, Any]:
+    """What the record says of how good the version is."""
+    return {
+        "metrics": _metrics(task, judged),
+        "quality": quality(judged.scores, seed),
+        "segments": {
+            one: quality(scores, seed) for one, scores in judged.segments.items() if len(scores) > 1
+        },
+        "details": dict(judged.details),
+    }
+
+
+def _pin(lake: Lake, rows: TrainingSet, name: str) -> None:
+    """Before it is registered: a version whose snapshot upkeep may expire could not be rebuilt.
+
+    It holds the marts too, which had not changed when the features were published.
+    """
+    snapshot = rows.pointer.snapshot
+    catalog.pin(lake, f"models/{name}/{rows.digest[:16]}@{snapshot}", snapshot)
 
 
 def _before(registry: Registry, name: str, metric: str) -> list[tuple[date, float]]:
@@ -194,8 +216,8 @@ def _searched(champion: Version | None, name: str) -> dict[str, float]:
     return found
 
 
-def _too_early(rows: TrainingSet, champion_as_of: date | None, rules: Rules) -> Outcome:
-    verdict = gate.too_early(rows.as_of, champion_as_of, rows.first_day, rules.shortest_days)
+def _too_early(rows: TrainingSet, champion: Version | None, rules: Rules) -> Outcome:
+    verdict = gate.too_early(rows.as_of, _as_of(champion), rows.first_day, rules.shortest_days)
     return Outcome(None, verdict.reason, verdict, {})
 
 

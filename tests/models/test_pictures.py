@@ -17,8 +17,8 @@ def record(**changed) -> dict:
         {name: rng.random(40) for name in ("challenger", "champion", "popularity")}
     )
     return {
-        "quality": quality(scores),
-        "segments": {"new customers": quality(scores[:9])},
+        "quality": quality(scores, 0),
+        "segments": {"new customers": quality(scores[:9], 0)},
         "data": {"as_of": "2024-04-19"},
     } | changed
 

@@ -174,13 +174,16 @@ def test_the_card_and_the_record_are_shown_at_the_prompt(trained, record, monkey
     assert (told["version"], told["sealed"], told["record"]) == (2, True, record)
 
 
-def test_the_interval_of_a_mean_is_the_normal_one():
-    scores = pd.DataFrame({"challenger": [0.0, 1.0, 0.5, 0.5], "popularity": [0.0, 0.5, 0.0, 0.5]})
-    found = quality(scores)
-    half = 1.96 * scores["challenger"].std() / 2
-    assert found["challenger"]["low"] == pytest.approx(0.5 - half)
-    assert found["popularity"]["difference"] == pytest.approx(0.25)
-    assert found["challenger"]["difference_high"] == 0
+def test_the_interval_of_a_mean_is_that_of_a_bootstrap_paired_by_customer():
+    scores = pd.DataFrame({"challenger": [0.0, 0.0, 0.0, 1.0]})
+    found = quality(scores.assign(popularity=scores["challenger"] - 0.25), seed=1)
+    # Of four customers one has 1: so many of a resample of four are drawn by chance.
+    assert found["challenger"] == pytest.approx(
+        {"mean": 0.25, "low": 0.0, "high": 0.75}
+        | {"difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+    )
+    assert found["popularity"]["difference_low"] == pytest.approx(0.25)
+    assert found["popularity"]["difference_high"] == pytest.approx(0.25)
 
 
 def test_a_version_is_made_again_bit_for_bit_and_nothing_is_written(trained, tmp_path):
@@ -265,10 +268,6 @@ def test_other_digits_are_a_difference_here_and_not_comparable_elsewhere(trained
     )
 
 
-@pytest.fixture
-def altered_row(trained, record, monkeypatch):
-    """One row of the features of version 2, changed in its file of the lake."""
-    with connect(trained.home.lake, snapshot=record["data"]["snapshot"]) as connection:
 def test_the_largest_difference_is_told_where_numbers_are_infinite_or_none():
     one = {"threshold": np.array([np.inf, np.nan, 1.0, 2.0])}
     other = {"threshold": np.array([np.inf, np.nan, 1.0, 2.5])}
@@ -285,6 +284,10 @@ def test_a_record_that_is_damaged_is_told_as_such(trained, monkeypatch, content,
         provenance.read(trained.home.registry, trained.version(2))
 
 
+@pytest.fixture
+def altered_row(trained, record, monkeypatch):
+    """One row of the features of version 2, changed in its file of the lake."""
+    with connect(trained.home.lake, snapshot=record["data"]["snapshot"]) as connection:
         ((path,),) = connection.execute(
             "SELECT data_file FROM ducklake_list_files('lake', 'customer_products', "
             f"schema => 'features', snapshot_version => {record['data']['snapshot']})"
