@@ -42,6 +42,14 @@ def test_the_lower_bound_decides(shift, noise, decision, promote):
     assert "500 customers" in verdict.reason
 
 
+def test_the_bounds_are_one_sided_ones_of_95_percent():
+    challenger = scores(0.001)
+    verdict = decide(CHAMPION, challenger, **DAYS)
+    error = (challenger - CHAMPION).std() / np.sqrt(len(CHAMPION))
+    assert (verdict.difference - verdict.lower) / error == pytest.approx(1.645, abs=0.06)
+    assert (verdict.upper - verdict.difference) / error == pytest.approx(1.645, abs=0.06)
+
+
 def test_the_same_model_again_is_no_worse():
     verdict = decide(CHAMPION, CHAMPION.copy(), **DAYS)
     assert verdict.decision == "no worse and fresher"
@@ -118,6 +126,8 @@ def test_too_early_says_what_is_missing():
     verdict = too_early(date(2011, 12, 9), date(2011, 12, 5), FIRST_DAY)
     assert not verdict.promote
     assert "after 2011-12-05 and up to 2011-12-09 there are not 7 days" in verdict.reason
+    first_ever = too_early(FIRST_DAY + timedelta(days=10), None, FIRST_DAY)
+    assert "after 2010-12-06 and up to 2010-12-11" in first_ever.reason
     assert window(date(2011, 12, 12), date(2011, 12, 5), FIRST_DAY) is not None
     assert window(date(2011, 12, 11), date(2011, 12, 5), FIRST_DAY) is None
 
