@@ -90,6 +90,7 @@ def _ranked(settings: "Settings", model: str, cuts: list[date], days: int) -> "l
 
 def _foretold(settings: "Settings", model: str, cuts: list[date]) -> "list[Window]":
     from ops_platform.features.build import newest_day, published_with_features
+    from ops_platform.features.known_by import by_delivery_of
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
     from ops_platform.models.estimators import estimator, foretells
@@ -98,11 +99,12 @@ def _foretold(settings: "Settings", model: str, cuts: list[date]) -> "list[Windo
     lake = Lake.at(settings)
     one = foretells(estimator(model)(seed=settings.seed))
     newest, horizon = newest_day(lake), timedelta(days=one.horizon_days - 1)
+    late = by_delivery_of(settings)
     windows: list[Window] = []
     with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
         for start in cuts or [newest - horizon]:
             _say(f"fitting up to {start - timedelta(days=1)}, judging to {start + horizon}")
-            figures = judged(connection, model, one, start, newest, settings.seed)
+            figures = judged(connection, model, one, start, newest, settings.seed, late)
             windows.append((start, start + horizon, figures))
     return windows
 

@@ -1,6 +1,6 @@
 """Point-in-time joins: to each label what every view knew before the label's time, and no more."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,7 +11,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from ops_platform.errors import TrainingError
 from ops_platform.features.build import ORDERS, typed
-from ops_platform.features.known_by import arrivals_sql
+from ops_platform.features.known_by import ByDelivery, arrivals_sql
 from ops_platform.features.remarks import remarks
 from ops_platform.features.view import AS_OF, FeatureView
 from ops_platform.ingest.sql import quoted
@@ -42,7 +42,7 @@ def training_set(
     labels: pd.DataFrame,
     views: Sequence[FeatureView],
     *,
-    by_delivery: Mapping[str, Collection[str]] | None = None,
+    by_delivery: ByDelivery | None = None,
     database: str = ALIAS,
 ) -> LabelledRows:
     """Join to each label what the views knew before its time, in one query of the engine.
@@ -128,7 +128,7 @@ def _require_within_the_data(
 def _sql(
     connection: duckdb.DuckDBPyConnection,
     views: Sequence[FeatureView],
-    by_delivery: Mapping[str, Collection[str]],
+    by_delivery: ByDelivery,
     database: str,
 ) -> str:
     parts = [

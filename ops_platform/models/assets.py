@@ -7,6 +7,7 @@ from ops_platform.automation import CAUSE_TAG
 from ops_platform.errors import TrainingError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.features.known_by import by_delivery_of
 from ops_platform.features.view import find_views
 from ops_platform.ingest.checks import KEY as PROFILES
 from ops_platform.ingest.contract import Contract
@@ -58,7 +59,7 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
             # What came since monitor/profiles was made.
             judge_source(lake, source, settings.now())
         require_fit(lake, [source.name for source in sources])
-        rows = read_training_set(lake, name)
+        rows = read_training_set(lake, name, by_delivery_of(settings))
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(rows.rows),
@@ -120,7 +121,7 @@ def model_asset(name: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         lake = Lake.at(settings)
-        rows = read_training_set(lake, name)
+        rows = read_training_set(lake, name, by_delivery_of(settings))
         _require_same(context, name, rows.digest)
         made, rules = made_with(settings), rules_of(settings)
         trials = list[Trial]()

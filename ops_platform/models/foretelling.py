@@ -10,6 +10,7 @@ import pandas as pd
 import pandera.ibis as pa
 
 from ops_platform.errors import TrainingError
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.point_in_time import LABEL_TIME
 from ops_platform.lake.connect import connect
 from ops_platform.lake.digest import digest_rows
@@ -54,7 +55,9 @@ class Foretelling:
             for view in views_of(cast(type[Foretells], kind))
         ]
 
-    def training_set(self, kind: type[Estimator], lake: Lake, pointer: Published) -> TrainingSet:
+    def training_set(
+        self, kind: type[Estimator], lake: Lake, pointer: Published, by_delivery: ByDelivery
+    ) -> TrainingSet:
         """Customers at label times whose horizon has passed; raises as `Task`."""
         model = cast(Foretells, kind())
         with connect(lake, snapshot=pointer.snapshot) as connection:
@@ -65,10 +68,10 @@ class Foretelling:
                 )
             as_of = day_of_features(connection, pointer)
             times = label_times(model, as_of + DAY - timedelta(model.horizon_days), first[0])
-            rows = labelled(connection, model, times)
+            rows = labelled(connection, model, times, by_delivery)
             connection.register("training_rows", rows)
             digest = digest_rows(connection, "SELECT * FROM training_rows")
-        return TrainingSet(rows, as_of, first[0], pointer, digest)
+        return TrainingSet(rows, as_of, first[0], pointer, digest, by_delivery)
 
     def follows_from_marts(self, lake: Lake, training: TrainingSet) -> bool:
         """It does: the rows are made from the marts themselves."""

@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 import duckdb
 import pandas as pd
 
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.point_in_time import LABEL_TIME, training_set
 from ops_platform.features.view import FeatureView, find_views
 from ops_platform.lake.connect import ALIAS
@@ -46,12 +47,16 @@ def midnight(day: date) -> datetime:
 
 
 def labelled(
-    connection: duckdb.DuckDBPyConnection, model: Foretells, times: Sequence[datetime]
+    connection: duckdb.DuckDBPyConnection,
+    model: Foretells,
+    times: Sequence[datetime],
+    by_delivery: ByDelivery,
 ) -> pd.DataFrame:
     """Each customer known at each moment: whether it came true within the horizon, and features.
 
     Columns customer_id, label_time, IS_TRUE and `<view>__<feature>`. Who bought only longer ago
-    than the views look back is left out.
+    than the views look back is left out. Features of marts in `by_delivery` are of what had been
+    delivered by then; raises TrainingError as `training_set`.
     """
     moments = pd.DataFrame({LABEL_TIME: pd.to_datetime(list(times))})
     connection.register("moments", moments)
@@ -60,7 +65,7 @@ def labelled(
     finally:
         connection.unregister("moments")
     views = views_of(model)
-    rows = training_set(connection, labels, views).rows
+    rows = training_set(connection, labels, views, by_delivery=by_delivery).rows
     known = rows[[f"{views[0].name}__{views[0].features_named[0]}"]].notna().all(axis=1)
     return rows[known].reset_index(drop=True)
 

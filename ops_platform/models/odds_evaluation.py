@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.errors import TrainingError
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.point_in_time import LABEL_TIME
 from ops_platform.models import bootstrap
 from ops_platform.models import odds_metrics as metrics
@@ -46,11 +47,13 @@ def evaluate(
     cut: date,
     newest: date,
     seed: int,
+    by_delivery: ByDelivery,
 ) -> list[Figure]:
     """The figures of a model and its baselines on the horizon from `cut` on; the model's first.
 
-    `newest` is the newest day of the data. Raises TrainingError where there is too little before
-    the cut to learn from, or its horizon has not passed, or nobody bought in it.
+    `newest` is the newest day of the data, `by_delivery` as of `labelled`. Raises TrainingError
+    where there is too little before the cut to learn from, or its horizon has not passed, or nobody
+    bought in it.
     """
     if (needed := cut + timedelta(days=model.horizon_days - 1)) > newest:
         raise TrainingError(
@@ -65,7 +68,7 @@ def evaluate(
             f"before {cut} there are not {model.horizon_days} days more than the first day, "
             f"{first[0]}: choose a later cut"
         )
-    rows = labelled(connection, model, [*times, midnight(cut)])
+    rows = labelled(connection, model, [*times, midnight(cut)], by_delivery)
     is_after = rows[LABEL_TIME] == midnight(cut)
     known, after = rows[~is_after], rows[is_after]
     contenders = {

@@ -151,6 +151,7 @@ def record(
             "training_set": rows.digest,
             "rows": len(rows.rows),
             "views": view_versions(),
+            "by_delivery": {mart: sorted(named) for mart, named in rows.by_delivery.items()},
             "deliveries": _deliveries(lake, pointer.snapshot, made.contracts),
         },
         "champion": champion

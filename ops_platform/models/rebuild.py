@@ -32,7 +32,8 @@ def rebuild(lake: Lake, record: Mapping[str, Any]) -> tuple[dict[str, Any], stat
     """
     data = record["data"]
     task, kind = task_of(record["model"]), estimator(record["model"])
-    rows = task.training_set(kind, lake, Published(data["snapshot"], data["marts_snapshot"]))
+    pointer = Published(data["snapshot"], data["marts_snapshot"])
+    rows = task.training_set(kind, lake, pointer, data["by_delivery"])
     model = kind(**{**record["params"], "seed": record["seed"]})
     with provenance.linear_algebra(record["environment"]["threads"]):
         model.fit(rows.rows, rows.as_of)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ops_platform.errors import TrainingError
 from ops_platform.features.build import query, stamps_of
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.view import find_views
 from ops_platform.features.views import customer_products
 from ops_platform.lake.connect import connect
@@ -51,8 +52,10 @@ class Recommending:
         """SQL on the feature tables of all that its training set is made of."""
         return [ROWS]
 
-    def training_set(self, kind: type[Estimator], lake: Lake, pointer: Published) -> TrainingSet:
-        """The interactions of a snapshot with features; raises as `Task`."""
+    def training_set(
+        self, kind: type[Estimator], lake: Lake, pointer: Published, by_delivery: ByDelivery
+    ) -> TrainingSet:
+        """The interactions of a snapshot, all of which have been delivered; raises as `Task`."""
         with connect(lake, snapshot=pointer.snapshot) as connection:
             if not stamps_of(connection, [customer_products.VIEW]):
                 raise TrainingError(
@@ -61,7 +64,8 @@ class Recommending:
             as_of = day_of_features(connection, pointer)
             rows = connection.execute(ROWS).df()
             first: date = pd.Timestamp(rows["day"].min()).date()
-            return TrainingSet(rows, as_of, first, pointer, digest_rows(connection, ROWS))
+            digest = digest_rows(connection, ROWS)
+        return TrainingSet(rows, as_of, first, pointer, digest, {})
 
     def follows_from_marts(self, lake: Lake, training: TrainingSet) -> bool:
         """Whether the marts still give the interactions that the features hold."""

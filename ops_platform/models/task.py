@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published
 from ops_platform.models.estimators import Estimator
@@ -26,6 +27,7 @@ class TrainingSet:
     first_day : the oldest.
     pointer : the published snapshot that they were read from.
     digest : of the rows, whatever their order.
+    by_delivery : by mart, the sources whose records were known from their delivery on.
     """
 
     rows: pd.DataFrame
@@ -33,6 +35,7 @@ class TrainingSet:
     first_day: date
     pointer: Published
     digest: str
+    by_delivery: ByDelivery
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,10 @@ class Task(Protocol):
         """SQL on the feature tables of all that its training set is made of, for the lineage."""
         ...
 
-    def training_set(self, kind: type[Estimator], lake: Lake, pointer: Published) -> TrainingSet:
-        """The rows of a snapshot with features.
+    def training_set(
+        self, kind: type[Estimator], lake: Lake, pointer: Published, by_delivery: ByDelivery
+    ) -> TrainingSet:
+        """The rows of a snapshot with features; of marts `by_delivery` as they had come in by then.
 
         Raises TrainingError where there are none, or its features are not of one day and of its
         marts; LakeError where the snapshot is gone.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ops_platform.errors import UnfitError
 from ops_platform.features.build import published_with_features
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.lake import catalog
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
@@ -67,13 +68,15 @@ def require_fit(lake: Lake, sources: list[str]) -> None:
         )
 
 
-def read_training_set(lake: Lake, name: str) -> TrainingSet:
+def read_training_set(lake: Lake, name: str, by_delivery: ByDelivery | None = None) -> TrainingSet:
     """The published rows that the model `name` may be fitted on.
 
     Raises TrainingError when the published features were made from other marts than the
-    published ones, or of different days; NotPublishedError before features are published.
+    published ones, or of different days, or can't tell what had come of marts `by_delivery`;
+    NotPublishedError before features are published.
     """
-    return task_of(name).training_set(estimator(name), lake, published_with_features(lake))
+    pointer = published_with_features(lake)
+    return task_of(name).training_set(estimator(name), lake, pointer, by_delivery or {})
 
 
 def train(

@@ -1,6 +1,7 @@
 """Each label gets what was known before its time: as plain Python finds it, from the raw lines."""
 
 import itertools
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ops_platform.errors import ContractError, TrainingError
 from ops_platform.features import view as views_module
 from ops_platform.features.build import query
-from ops_platform.features.known_by import known_by_delivery
+from ops_platform.features.known_by import by_delivery_of, known_by_delivery
 from ops_platform.features.moment import happened
 from ops_platform.features.point_in_time import training_set
 from ops_platform.features.view import find_views
@@ -255,6 +256,15 @@ def test_the_contract_says_whose_records_are_known_by_delivery(manifest):
     assert "fct_interactions" not in found
     with pytest.raises(ContractError, match=r"events\.odcs.yaml: knownBy is 'event' or 'delivery'"):
         known_by_delivery([_saying(contract, {**said, "value": "post"})], manifest)
+
+
+def test_the_settings_contracts_say_it_too(compiled, tmp_path):
+    assert by_delivery_of(compiled) == {}
+    contracts = shutil.copytree(PROJECT / "contracts", tmp_path / "contracts")
+    with (contracts / "orders.odcs.yaml").open("a") as file:
+        file.write("customProperties:\n  - property: knownBy\n    value: delivery\n")
+    found = by_delivery_of(compiled.model_copy(update={"contracts": contracts}))
+    assert found["fct_interactions"] == found["fct_order_lines"] == {"orders"}
 
 
 def _saying(contract, custom):

@@ -5,7 +5,9 @@ import shutil
 import dagster as dg
 import pytest
 
+from ops_platform.errors import TrainingError
 from ops_platform.models.assets import model_asset, training_set_asset
+from ops_platform.models.training import read_training_set
 from ops_platform.settings import Settings
 from tests.models.conftest import AS_OF, order_lines
 from tests.monitor.conftest import NAME, Home
@@ -18,6 +20,14 @@ def home(fresh_store, tmp_path) -> Home:
     made = Home(Settings(home=tmp_path))
     made.publish(order_lines(), AS_OF)
     return made
+
+
+def test_a_model_of_label_times_is_refused_where_it_can_not_be_told_what_had_come(home):
+    late = {"fct_interactions": {"orders"}}
+    with pytest.raises(TrainingError, match="fct_interactions has no column delivery, so customer"):
+        read_training_set(home.lake, "purchase_probability", late)
+    # Of one moment, the newest day's end, by which all has come.
+    assert len(read_training_set(home.lake, NAME, late).rows)
 
 
 def test_a_model_whose_training_set_was_not_checked_or_moved_on_is_not_trained(home, monkeypatch):

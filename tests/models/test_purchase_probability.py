@@ -153,7 +153,7 @@ def test_a_label_is_a_purchase_within_the_horizon_that_stood_at_its_end():
             "CREATE TABLE marts.fct_order_lines AS "
             "SELECT max(day) AS ordered_on FROM marts.fct_interactions"
         )
-        found = labelled(connection, PurchaseProbability(), [midnight(start + timedelta(40))])
+        found = labelled(connection, PurchaseProbability(), [midnight(start + timedelta(40))], {})
     assert dict(zip(found["customer_id"], found[IS_TRUE], strict=True)) == {
         "first": True, "last": True, "late": False, "sorry": False, "stands": True,
         "returns": False,
@@ -187,7 +187,7 @@ def test_a_trained_version_is_named_and_answers_for_everyone(home):
     with connect(home.lake, snapshot=published(home.lake).snapshot) as connection:
         found = answers(connection, model, NEWEST)
         # The offline table is what a label at the end of its day gets.
-        at = labelled(connection, model, [midnight(NEWEST + timedelta(days=1))])
+        at = labelled(connection, model, [midnight(NEWEST + timedelta(days=1))], {})
     assert found.as_of == NEWEST.isoformat()
     assert [key for (key,) in found.keys] == at["customer_id"].tolist()
     assert np.array_equal(found.features[PROBABILITY].values, model.predict_proba(at)[:, 1])
@@ -286,7 +286,7 @@ def test_evaluation_prints_both_metrics_with_paired_differences(home):
 )
 def test_a_cut_that_can_not_be_judged_is_refused(home, cut, said):
     with connect(home.lake) as connection, pytest.raises(TrainingError, match=said):
-        evaluate(connection, NAME, PurchaseProbability(), cut, NEWEST, 0)
+        evaluate(connection, NAME, PurchaseProbability(), cut, NEWEST, 0, {})
 
 
 def test_kinds_are_told_by_the_method_and_one_is_not_taken_for_another():
