@@ -201,6 +201,9 @@ def test_a_version_is_made_again_and_loads_as_pyfunc(home):
     record, sealed = provenance.read(home.registry, version)
     assert sealed
     assert rebuild(home.lake, record)[0]["state_digest"] == version.tags["state_digest"]
+    late = {**record["data"], "by_delivery": {"fct_interactions": ["orders"]}}
+    with pytest.raises(TrainingError, match="has no column delivery"):
+        rebuild(home.lake, {**record, "data": late})
     changed = {**record, "params": {**record["params"], "leaves": 3, "leaf_rows": 20}}
     assert rebuild(home.lake, changed)[0]["state_digest"] != version.tags["state_digest"]
 

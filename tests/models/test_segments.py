@@ -38,6 +38,10 @@ def test_without_countries_there_are_no_segments_of_them():
     assert list(of_customers(KNOWN, {}, CUT)) == ["new customers", "returning customers"]
 
 
+def test_of_countries_with_as_many_customers_home_is_the_first_by_alphabet():
+    assert "customers in Austria" in of_customers(KNOWN, {"ann": "France", "ben": "Austria"}, CUT)
+
+
 def test_products_are_newcomers_for_thirty_days():
     assert list(newcomers(KNOWN, CUT)) == ["p2"]
     assert list(newcomers(KNOWN[KNOWN["day"] < "2011-08-20"], date(2011, 8, 20))) == ["p3"]
