@@ -44,8 +44,8 @@ def of_record(
     told = {**record["data"], "recipe": record["recipe"]}
     for part, names in _TOLD_TWICE.items():
         for name in names:
-            if str(told[name]) != tags.get(name):
-                return _otherwise(part, name, told[name], tags.get(name))
+            if str(told.get(name)) != tags.get(name):
+                return _otherwise(part, name, told.get(name), tags.get(name))
     for name in sorted({*record["params"], *params}):
         one, other = record["params"].get(name), params.get(name)
         if one != other:

@@ -216,6 +216,11 @@ def test_an_altered_record_is_found_in_its_part(trained, record, part, change):
     assert (found.outcome, found.part) == ("different", part)
 
 
+def test_a_part_that_a_record_has_lost_is_found_too(trained, record):
+    del record["data"]["training_set"]
+    assert judged(trained.version(2), record).told.startswith("training_set is None in provenance")
+
+
 def test_any_other_change_of_the_record_is_found_by_its_seal(trained, record):
     assert judged(trained.version(2), record, sealed=False).part == "record"
 
