@@ -51,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             published_features(views, [c for contract in beside for c in raw_checks(contract)]),
             profiles_asset(contracts),
             *(training_set_asset(name, used) for name in models),
-            *(model_asset(name) for name in models),
+            *(model_asset(name, used) for name in models),
             release_asset(),
             drift_asset(watched, used),
             inputs_asset(models, used),

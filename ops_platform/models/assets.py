@@ -50,15 +50,7 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
     @told_plainly()
     def training_set(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
-        faults = check(lake)
-        if faults:
-            raise TrainingError(
-                "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
-            )
-        for source in sources:
-            # What came since monitor/profiles was made.
-            judge_source(lake, source, settings.now())
-        require_fit(lake, [source.name for source in sources])
+        _require_sound(lake, sources, settings)
         rows = read_training_set(lake, name, by_delivery_of(settings))
         return dg.MaterializeResult(
             metadata={
@@ -71,6 +63,18 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
         )
 
     return training_set
+
+
+def _require_sound(lake: Lake, sources: list[Contract], settings: Settings) -> None:
+    faults = check(lake)
+    if faults:
+        raise TrainingError(
+            "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
+        )
+    for source in sources:
+        # What came since monitor/profiles was made.
+        judge_source(lake, source, settings.now())
+    require_fit(lake, [source.name for source in sources])
 
 
 class Training(dg.Config):
@@ -93,8 +97,11 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def model_asset(name: str) -> dg.AssetsDefinition:
-    """The asset `models/<model>`: trained, judged by the gate, and registered."""
+def model_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinition:
+    """The asset `models/<model>`: trained, judged by the gate, and registered.
+
+    `sources` as of `training_set_asset`: they are checked here where that asset was never made.
+    """
     key, task = dg.AssetKey(["models", name]), task_of(name)
     beaten = " and ".join(one.replace("_", " ") for one in task.baselines)
 
@@ -122,7 +129,8 @@ def model_asset(name: str) -> dg.AssetsDefinition:
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         lake = Lake.at(settings)
         rows = read_training_set(lake, name, by_delivery_of(settings))
-        _require_same(context, name, rows.digest)
+        if not _is_checked(context, name, rows.digest):
+            _require_sound(lake, sources, settings)
         made, rules = made_with(settings), rules_of(settings)
         trials = list[Trial]()
         if config.trials:
@@ -156,21 +164,22 @@ def model_asset(name: str) -> dg.AssetsDefinition:
     return model
 
 
-def _require_same(context: dg.AssetExecutionContext, name: str, digest: str) -> None:
-    """Refuse rows that the asset `training_set` has neither checked nor recorded."""
+def _is_checked(context: dg.AssetExecutionContext, name: str, digest: str) -> bool:
+    """Whether the asset `training_set` has checked these rows; False where it was never made.
+
+    Raises TrainingError where it has checked others.
+    """
     key = dg.AssetKey(["models", name, "training_set"])
     event = context.instance.get_latest_materialization_event(key)
     recorded = event and event.asset_materialization and event.asset_materialization.metadata
     if not recorded:
-        raise TrainingError(
-            f"{key.to_user_string()} was never made here, which checks what a model is trained on: "
-            "materialize it, with this model"
-        )
+        return False
     if recorded[DIGEST].value != digest:
         raise TrainingError(
             f"another snapshot was published since {key.to_user_string()} was made: "
             "materialize it again, with this model"
         )
+    return True
 
 
 def _report(registry: Registry, name: str, outcome: Outcome) -> dg.MaterializeResult:  # type: ignore[type-arg]

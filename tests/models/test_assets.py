@@ -30,8 +30,10 @@ def test_a_model_of_label_times_is_refused_where_it_can_not_be_told_what_had_com
     assert len(read_training_set(home.lake, NAME, late).rows)
 
 
-def test_a_model_whose_training_set_was_not_checked_or_moved_on_is_not_trained(home, monkeypatch):
-    assets = {one.key.path[-1]: one for one in (training_set_asset(NAME, []), model_asset(NAME))}
+def test_a_model_is_not_trained_on_what_does_not_hold_or_was_not_checked(home):
+    assets = {
+        one.key.path[-1]: one for one in (training_set_asset(NAME, []), model_asset(NAME, []))
+    }
 
     with dg.instance_for_test() as instance:
 
@@ -50,7 +52,12 @@ def test_a_model_whose_training_set_was_not_checked_or_moved_on_is_not_trained(h
                 if event.is_step_failure
             )
 
-        assert "models/recommender/training_set was never made here" in run(NAME)
+        # Its training set was never made here, which would have checked the lake.
+        file = next(home.lake.data_path.rglob("dim_products/*.parquet"))
+        content = file.read_bytes()
+        file.unlink()
+        assert "the lake does not hold, nothing is trained on it" in run(NAME)
+        file.write_bytes(content)
         assert run("training_set") == ""
         home.publish(order_lines()[:-50], AS_OF)
         assert "another snapshot was published since models/recommender/training_set" in run(NAME)
