@@ -10,7 +10,7 @@ from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.features.view import find_views
 from ops_platform.ingest.checks import KEY as PROFILES
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.models.kinds import task_of
@@ -54,9 +54,8 @@ def training_set_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinitio
             raise TrainingError(
                 "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
             )
-        for source in sources:
-            # What came since monitor/profiles was made.
-            judge_source(lake, source, settings.now())
+        # What came since monitor/profiles was made.
+        judge_sources(lake, sources, settings.now())
         require_fit(lake, [source.name for source in sources])
         rows = read_training_set(lake, name)
         return dg.MaterializeResult(

@@ -13,7 +13,7 @@ from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.ingest.contract import Contract, customer_key
 from ops_platform.ingest.contract_file import read_contracts
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -73,9 +73,8 @@ def drift_asset(models: list[str], sources: Sequence[Contract] = ()) -> dg.Asset
         rule = alarm_rule(settings.alarm_rule, settings.alarm_bound)
         # A day that is not over has deliveries to come, and each is judged once.
         over = settings.now().date() - timedelta(days=1)
-        for source in sources:
-            # Each day is judged once, so what is wrong with its data has to be known by then.
-            judge_source(lake, source, settings.now())
+        # Each day is judged once, so what is wrong with its data has to be known by then.
+        judge_sources(lake, sources, settings.now())
         unfit = unfit_days(lake, {source.name for source in sources})
         watched, faults = list[Watched](), list[str]()
         for name in models:
@@ -159,9 +158,8 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         over = settings.now().date() - timedelta(days=1)
-        for source in sources:
-            # A day is ripe once and for good, so what is wrong with its data has to be known then.
-            judge_source(lake, source, settings.now())
+        # A day is ripe once and for good, so what is wrong with its data has to be known then.
+        judge_sources(lake, sources, settings.now())
         of = {source.name for source in sources}
         measured, judged, faults = list[Measured](), list[Probation](), list[str]()
         for name in models:

@@ -11,7 +11,7 @@ from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -110,9 +110,8 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
         over = settings.now().date() - timedelta(days=1)
-        for source in sources:
-            # Each day is judged once, so what is wrong with its data has to be known by then.
-            judge_source(lake, source, settings.now())
+        # Each day is judged once, so what is wrong with its data has to be known by then.
+        judge_sources(lake, sources, settings.now())
         names = [source.name for source in sources]
         watched, failed = list[InputsWatched](), list[str]()
         for name in models:

@@ -140,7 +140,11 @@ def test_a_version_that_was_promoted_meanwhile_is_not_left(home, instance, webho
     monkeypatch.setattr(assets, "on_probation", judged_slowly)
     known = []
     # What is wrong with the data is known before anything is judged by it.
-    monkeypatch.setattr(assets, "judge_source", lambda lake, source, now: known.append(source.name))
+    monkeypatch.setattr(
+        assets,
+        "judge_sources",
+        lambda lake, sources, now: known.extend(one.name for one in sources),
+    )
     assert run(home, instance, address).success
     assert serving(home) == (3, 3)
     assert all(ROLLED_BACK not in home.registry.version(NAME, one).tags for one in (2, 3))
