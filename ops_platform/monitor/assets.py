@@ -281,10 +281,11 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
                 continue
             for alert in of_recent_moves(settings.releases, name, now, found.probations):
                 tell(alert, settings, context.log.warning)
+            drawn = page.draw(found)
             told[f"{name} page"] = dg.MetadataValue.path(
-                page.write(found, settings.home / "monitor")
+                page.write(found, drawn, settings.home / "monitor")
             )
-            told[f"{name} pictures"] = dg.MetadataValue.md(page.pictures_as_markdown(found))
+            told[f"{name} pictures"] = dg.MetadataValue.md(page.as_markdown(drawn))
         if faults:
             raise MonitorError("\n".join(faults))
         return dg.MaterializeResult(metadata=told)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.models.card import WITHIN
-from ops_platform.monitor import figures
 from ops_platform.monitor.judged import ALL
 from ops_platform.monitor.live_tables import AS_OF, SERVED
 from ops_platform.monitor.performance import Measured
@@ -63,7 +62,7 @@ def mean(rows: pd.DataFrame) -> Mean | None:
 
 
 def performance_table(measured: Measured) -> str:
-    """The last days of a model as Markdown, as a table and a picture."""
+    """The last days of a model as a Markdown table."""
     title = f"**{measured.model}** version {measured.version}: {measured.reason}"
     if measured.rows.empty:
         return title
@@ -74,8 +73,7 @@ def performance_table(measured: Measured) -> str:
         for _, day in days.iterrows()
     ]
     head = "| day | version | answers | hit rate | NDCG | baseline | |"
-    drawn = figures.markdown(figures.performance(days), measured.model)
-    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines, "", drawn])
+    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
 
 
 def _or_nothing(value: float) -> str:
