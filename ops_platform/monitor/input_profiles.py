@@ -237,7 +237,8 @@ def _kinds(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Kind]
     for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
         if name in (DAY, SEGMENT, "customer_id"):
             continue
-        if kind.startswith(_NUMBERS):
+        # Without the digits of a decimal; a list of numbers is none.
+        if kind.partition("(")[0] in _NUMBERS:
             found[name] = "number"
         elif kind in ("VARCHAR", "BOOLEAN"):
             found[name] = "text"
