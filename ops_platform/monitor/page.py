@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DAYS_SHOWN = 120
+# Of a model; a page takes half a megabyte.
+PAGES_KEPT = 400
 # Cohen (1988) calls a larger effect large; a population stability index above it is one too.
 LARGE_EFFECT, LARGE_PSI = 0.8, 0.25
 
@@ -38,19 +40,25 @@ def page(report: Report, drawn: "Mapping[str, Figure]") -> str:
 
 
 def write(report: Report, drawn: "Mapping[str, Figure]", folder: Path) -> Path:
-    """Write the page of the report's model and day into a folder; its place."""
+    """Write the page of the report's model and day into a folder, whose oldest go; its place."""
     place = folder / report.model / f"{report.day or 'nothing-published'}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_suffix(".part")
     aside.write_text(page(report, drawn), encoding="utf-8")
     aside.replace(place)
+    for old in _by_day(folder, report.model)[:-PAGES_KEPT]:
+        old.unlink(missing_ok=True)
     return place
 
 
 def newest(folder: Path, model: str) -> Path | None:
     """The newest page of a model in a folder, None where there is none."""
+    return next(reversed(_by_day(folder, model)), None)
+
+
+def _by_day(folder: Path, model: str) -> list[Path]:
     # Not the one of before anything was published, which would be the last by name.
-    return max((folder / model).glob("[0-9]*.html"), default=None)
+    return sorted((folder / model).glob("[0-9]*.html"))
 
 
 def as_markdown(drawn: "Mapping[str, Figure]") -> str:

@@ -28,6 +28,7 @@ from ops_platform.automation import RETRAINING
 from ops_platform.cli import app
 from ops_platform.lake.write import write as write_to
 from ops_platform.models.registry import Version
+from ops_platform.monitor import page as pages
 from ops_platform.monitor.assets import (
     PERFORMANCE_KEY,
     performance_asset,
@@ -114,6 +115,17 @@ def test_the_newest_page_is_that_of_the_newest_day(tmp_path):
     for day in ("nothing-published", "2024-05-30", "2024-05-29"):
         (tmp_path / NAME / f"{day}.html").touch()
     assert newest(tmp_path, NAME).name == "2024-05-30.html"
+    assert newest(tmp_path, "another") is None
+
+
+def test_the_oldest_pages_go(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "PAGES_KEPT", 2)
+    (tmp_path / NAME).mkdir()
+    for day in ("nothing-published", "2024-05-28", "2024-05-29"):
+        (tmp_path / NAME / f"{day}.html").touch()
+    pages.write(made_up, {}, tmp_path)
+    kept = sorted(path.stem for path in (tmp_path / NAME).iterdir())
+    assert kept == ["2024-05-29", "2024-05-30", "nothing-published"]
 
 
 def test_the_page_in_a_browser(made_up, browser, tmp_path):
