@@ -46,13 +46,13 @@ def data_accept(
     Unfit days after it are judged anew, for they may be like it.
     """
     from ops_platform.ingest.contract_file import read_contract_of
-    from ops_platform.ingest.profiles import judge_source
+    from ops_platform.ingest.profiles import judge_sources
 
     with working("writing it down, and judging the days after it anew") as settings:
         lake, now = Lake.at(settings), settings.now()
         contract = read_contract_of(source, settings.contracts, settings.hash_key)
         accepted = accept(lake, source, day.date(), who=_who(), why=why, now=now)
-        judge_source(lake, contract, now)
+        judge_sources(lake, [contract], now)
         unfit = [one for one in faults(lake) if one.source == source and one.is_open]
     console.print(
         escape(f"{source} {day:%Y-%m-%d} is accepted: {', '.join(accepted)}"), soft_wrap=True

@@ -39,7 +39,9 @@ def monitor(
         now = settings.now()
         found = gather(Lake.at(settings), registry, settings.releases, model, now, waits)
         folder = settings.home / "monitor"
-        place = pages.write(found, folder) if page else pages.newest(folder, model)
+        place = (
+            pages.write(found, pages.draw(found), folder) if page else pages.newest(folder, model)
+        )
     if as_json:
         print_json(_as_data(found, days, place))
     else:

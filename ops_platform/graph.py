@@ -14,8 +14,8 @@ from ops_platform.ingest.sensors import landing_sensor
 from ops_platform.models.assets import model_asset, training_set_asset
 from ops_platform.models.estimators import names
 from ops_platform.models.kinds import recommenders
-from ops_platform.monitor.assets import drift_asset, performance_asset, report_asset
-from ops_platform.monitor.checks import drift_check, inputs_asset, inputs_check
+from ops_platform.monitor.assets import drift_asset, inputs_asset, performance_asset, report_asset
+from ops_platform.monitor.checks import drift_check, inputs_check
 from ops_platform.monitor.schedules import (
     nightly_job,
     nightly_schedule,

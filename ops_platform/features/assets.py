@@ -9,7 +9,6 @@ from ops_platform.features.build import build, newest_day, stamps_of, validate
 from ops_platform.features.remarks import remarks
 from ops_platform.features.view import FeatureView
 from ops_platform.lake import catalog
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
@@ -22,6 +21,7 @@ from ops_platform.lake.published import (
     published,
     require,
 )
+from ops_platform.lake.session import has_table
 from ops_platform.settings import Settings
 from ops_platform.transform.assets import PUBLISHED_MARTS
 
@@ -167,8 +167,7 @@ def _require_publishable(
         )
     with connect(lake, snapshot=snapshot) as connection:
         require(connection, [check for check in beside if check.table in changed])
-        there = tables(connection)
-        missing = [view.table for view in views if view.table not in there]
+        missing = [view.table for view in views if not has_table(connection, view.table)]
         if missing:
             raise BlockedError(f"{', '.join(missing)} not made yet: materialize all features")
         stamps = stamps_of(connection, views)

@@ -16,10 +16,10 @@ from ibis.backends.sql.datatypes import DuckDBType
 from ops_platform.errors import LakeError, NotPublishedError
 from ops_platform.features.view import FeatureView, find_views
 from ops_platform.lake import catalog
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import attach, connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import Published, published, published_or_none
+from ops_platform.lake.session import has_table
 from ops_platform.lake.write import snapshot_being_made, write
 
 PUBLISHED = "published"
@@ -180,11 +180,10 @@ def stamps_of(
 
     A view that is newer than the snapshot has no table there yet, and is left out.
     """
-    there = tables(connection)
     union = " UNION ".join(
         f"SELECT DISTINCT _snapshot, as_of FROM {view.table}"
         for view in views
-        if view.table in there
+        if has_table(connection, view.table)
     )
     if not union:
         return set()

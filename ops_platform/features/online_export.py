@@ -13,7 +13,7 @@ from ops_platform.features.build import OWN
 from ops_platform.features.online_store import Column, OnlineStore, Rows, Value
 from ops_platform.features.view import FeatureView
 from ops_platform.ingest.sql import quoted
-from ops_platform.lake.check import tables
+from ops_platform.lake.session import has_table
 
 _WHOLE = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT")
 _AT_ONCE = 10_000
@@ -27,11 +27,10 @@ def read_rows(
     Raises ReleaseError where a table is of another day, or a feature of a type that the store
     doesn't hold.
     """
-    there = tables(connection)
     return {
         view.name: _rows(connection, view, as_of)
         for view in views
-        if view.online and view.table in there
+        if view.online and has_table(connection, view.table)
     }
 
 

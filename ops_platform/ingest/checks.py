@@ -8,7 +8,7 @@ import dagster as dg
 from ops_platform.automation import when_any_changes
 from ops_platform.failures import told_plainly
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.connect import connect
 from ops_platform.lake.faults import PROFILES, Fault, faults, read_judged
 from ops_platform.lake.history import Judgement
@@ -50,7 +50,7 @@ def profiles_asset(contracts: list[Contract]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
-        done = {one.name: judge_source(lake, one, settings.now()) for one in contracts}
+        done = judge_sources(lake, contracts, settings.now())
         found = faults(lake)
         for fault in found:
             if fault.day in done[fault.source].judged:

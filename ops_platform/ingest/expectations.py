@@ -12,7 +12,8 @@ from ops_platform.ingest.contract import Contract, Reference
 from ops_platform.ingest.quality import Quality
 from ops_platform.ingest.sql import literal, quoted
 from ops_platform.ingest.typed_read import local
-from ops_platform.lake.check import LEDGER, tables
+from ops_platform.lake.check import LEDGER
+from ops_platform.lake.session import has_table
 
 EXAMPLES = 5
 
@@ -93,7 +94,7 @@ def _referenced(
     connection: duckdb.DuckDBPyConnection, contract: Contract, reference: Reference
 ) -> Finding:
     other = f"raw.{quoted(reference.source)}"
-    if f"raw.{reference.source}" not in tables(connection) or not _count(connection, other):
+    if not has_table(connection, other) or not _count(connection, other):
         return Finding(True, {"not judged": f"{reference.source} has delivered nothing yet"})
     same = " AND ".join(
         f"own.{quoted(name)} = other.{quoted(to)}"

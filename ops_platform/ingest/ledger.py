@@ -9,7 +9,8 @@ from pathlib import PurePath
 import duckdb
 
 from ops_platform.errors import SourceError
-from ops_platform.lake.check import LEDGER, tables
+from ops_platform.lake.check import LEDGER
+from ops_platform.lake.session import has_table
 
 HELD = ("taken", "vanished")
 PRESENT = ("taken", "duplicate")
@@ -77,7 +78,7 @@ COLUMNS = ", ".join(f"{field.name} {_TYPES[field.type]}" for field in fields(Ent
 
 def read(connection: duckdb.DuckDBPyConnection, source: str) -> list[Entry]:
     """The source's entries by number; empty before the first delivery."""
-    if LEDGER not in tables(connection):
+    if not has_table(connection, LEDGER):
         return []
     names = ", ".join(field.name for field in fields(Entry))
     rows = connection.execute(

@@ -12,11 +12,11 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.sql import quoted
 from ops_platform.lake import faults
 from ops_platform.lake.anomaly import is_missing, judge
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.history import History, Judgement, Watched
 from ops_platform.lake.location import Lake
 from ops_platform.lake.profile import Kind, profile_query
+from ops_platform.lake.session import has_table
 from ops_platform.lake.write import write
 
 MISSING = Judgement("missing", "", 0.0, None, None, None, None, None, "warning")
@@ -30,21 +30,33 @@ class Judged:
     judged: dict[date, list[Judgement]]
 
 
-def judge_source(lake: Lake, contract: Contract, now: datetime) -> Judged:
-    """Profile the days whose rows have changed, and judge those that are over.
+def judge_sources(lake: Lake, contracts: Iterable[Contract], now: datetime) -> dict[str, Judged]:
+    """Profile each source's days whose rows have changed, and judge those that are over, by name.
 
     Only the rows of these days are read. A day that gets late rows, or is corrected, is profiled
     and judged anew by what was known before it; days after it keep their judgement. Nothing is
     written when nothing is new. A source without an event time has no days.
     """
-    if contract.event_time is None or not lake.exists:
-        return Judged(0, {})
+    contracts = list(contracts)
+    found = {contract.name: Judged(0, {}) for contract in contracts}
+    if not lake.exists:
+        return found
     with connect(lake) as connection:
-        if f"raw.{contract.name}" not in tables(connection):
-            return Judged(0, {})
-        if not _changed_days(connection, contract) and not _unjudged(connection, contract, now):
-            return Judged(0, {})
-    return write(lake, lambda connection: _settle(connection, contract, now))
+        due = [contract for contract in contracts if _has_news(connection, contract, now)]
+    if not due:
+        return found
+    return found | write(lake, lambda writer: {one.name: _settle(writer, one, now) for one in due})
+
+
+def _has_news(connection: duckdb.DuckDBPyConnection, contract: Contract, now: datetime) -> bool:
+    if contract.event_time is None:
+        return False
+    if not has_table(connection, f"raw.{quoted(contract.name)}"):
+        return False
+    return bool(
+        _changed_days(connection, contract)
+        or faults.unjudged_days(connection, contract.name, now.date())
+    )
 
 
 def _settle(connection: duckdb.DuckDBPyConnection, contract: Contract, now: datetime) -> Judged:
@@ -55,7 +67,7 @@ def _settle(connection: duckdb.DuckDBPyConnection, contract: Contract, now: date
         query = profile_query(table, period, kinds(contract), changed)
         faults.write_profiles(connection, contract.name, contract.digest, changed, query)
     over = {day for day in changed if day is not None and day < now.date()}
-    days = sorted(over | _unjudged(connection, contract, now))
+    days = sorted(over | faults.unjudged_days(connection, contract.name, now.date()))
     if not days:
         return Judged(len(changed), {})
     known = faults.read_judged(connection, contract.name)
@@ -115,14 +127,6 @@ def _days_of(
         [sorted(deliveries)],
     ).fetchall()
     return {day for (day,) in rows}
-
-
-def _unjudged(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, now: datetime
-) -> set[date]:
-    judged = faults.read_judged(connection, contract.name).keys()
-    days = faults.read_days(connection, contract.name)
-    return {day for day in days if day is not None and day < now.date()} - judged
 
 
 def kinds(contract: Contract) -> dict[str, Kind]:

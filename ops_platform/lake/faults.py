@@ -8,11 +8,12 @@ from datetime import date, timedelta
 import duckdb
 import pandas as pd
 
-from ops_platform.lake.check import LEDGER, tables
+from ops_platform.lake.check import LEDGER
 from ops_platform.lake.connect import connect
 from ops_platform.lake.history import REFERENCE_DAYS, History, Judgement, Measure
 from ops_platform.lake.location import Lake
 from ops_platform.lake.profile import SHAPE, Profile, read_profiles
+from ops_platform.lake.session import has_table
 
 PROFILES, JUDGEMENTS = "monitor.profiles", "monitor.judgements"
 ACCEPTED = "monitor.acceptances"
@@ -140,7 +141,7 @@ def read_days(
     connection: duckdb.DuckDBPyConnection, source: str
 ) -> dict[date | None, tuple[str, dict[str, int]]]:
     """Each profiled day with its recipe and its rows by delivery."""
-    if PROFILES not in tables(connection):
+    if not has_table(connection, PROFILES):
         return {}
     rows = connection.execute(
         f'SELECT period, recipe, parts FROM {PROFILES} WHERE source = ? AND "column" = ?',
@@ -149,10 +150,22 @@ def read_days(
     return {period: (recipe, parts) for period, recipe, parts in rows}
 
 
+def unjudged_days(connection: duckdb.DuckDBPyConnection, source: str, today: date) -> set[date]:
+    """The profiled days before `today` that have not been judged."""
+    if not has_table(connection, PROFILES):
+        return set()
+    rows = connection.execute(
+        f'SELECT period FROM {PROFILES} WHERE source = ? AND "column" = ? AND period < ? '
+        f"EXCEPT SELECT period FROM {JUDGEMENTS} WHERE source = ?",
+        [source, DELIVERY, today, source],
+    ).fetchall()
+    return {day for (day,) in rows}
+
+
 def read_judged(connection: duckdb.DuckDBPyConnection, source: str) -> dict[date, list[Judgement]]:
     """All judgements of a source, by day."""
     found: dict[date, list[Judgement]] = {}
-    if JUDGEMENTS in tables(connection):
+    if has_table(connection, JUDGEMENTS):
         names = ", ".join(f'"{field.name}"' for field in dataclasses.fields(Judgement))
         rows = connection.execute(
             f"SELECT period, {names} FROM {JUDGEMENTS} WHERE source = ? ORDER BY ALL", [source]
@@ -193,7 +206,7 @@ def _accepted(
     connection: duckdb.DuckDBPyConnection, source: str
 ) -> dict[tuple[date, Measure, str], str]:
     """What was accepted of days that still hold what was seen then: by whom, when and why."""
-    if ACCEPTED not in tables(connection):
+    if not has_table(connection, ACCEPTED):
         return {}
     rows = connection.execute(
         f"""SELECT a.period, a.measure, a."column", who, accepted_at, why FROM {ACCEPTED} AS a
@@ -213,7 +226,7 @@ def faults(lake: Lake) -> list[Fault]:
     if not lake.exists:
         return []
     with connect(lake) as connection:
-        if JUDGEMENTS not in tables(connection):
+        if not has_table(connection, JUDGEMENTS):
             return []
         sources = connection.execute(
             f"SELECT DISTINCT source FROM {JUDGEMENTS} WHERE verdict IN ('warning', 'unfit')"

@@ -46,14 +46,15 @@ def session(lake: "Lake") -> Iterator[duckdb.DuckDBPyConnection]:
         cursor.close()
 
 
-def has_table(catalog: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether a session's catalog has the table.
+def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether a session's catalog, or a lake that is in use, has the table, as SQL names it.
 
     Not by `duckdb_tables()`: it walks through every catalog that is attached, also those that other
-    threads attach and detach meanwhile, and then the process dies.
+    threads attach and detach meanwhile, and then the process dies. Of a lake the first such walk
+    takes longer than attaching it.
     """
     try:
-        catalog.execute(f"SELECT NULL FROM {name} LIMIT 0")
+        connection.execute(f"SELECT NULL FROM {name} LIMIT 0")
     except duckdb.CatalogException:
         return False
     return True

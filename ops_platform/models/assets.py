@@ -11,7 +11,7 @@ from ops_platform.features.known_by import by_delivery_of
 from ops_platform.features.view import find_views
 from ops_platform.ingest.checks import KEY as PROFILES
 from ops_platform.ingest.contract import Contract
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.check import check
 from ops_platform.lake.location import Lake
 from ops_platform.models.kinds import task_of
@@ -71,9 +71,8 @@ def _require_sound(lake: Lake, sources: list[Contract], settings: Settings) -> N
         raise TrainingError(
             "the lake does not hold, nothing is trained on it: " + "; ".join(faults)
         )
-    for source in sources:
-        # What came since monitor/profiles was made.
-        judge_source(lake, source, settings.now())
+    # What came since monitor/profiles was made.
+    judge_sources(lake, sources, settings.now())
     require_fit(lake, [source.name for source in sources])
 
 

@@ -20,8 +20,8 @@ STATE = "alerts.json"
 # Within this time after it was told the same is only counted.
 FOLDED = timedelta(days=1)
 FORGOTTEN = timedelta(days=30)
-FAILURE, BLOCKED = "failure", "blocked by a check"
-ALARM, PROMOTION, ROLLBACK = "alarm", "promotion", "rollback"
+FAILURE, BLOCKED, MISSING = "failure", "blocked by a check", "missing data"
+ALARM, RETRAINING, PROMOTION, ROLLBACK = "alarm", "retraining", "promotion", "rollback"
 Log = Callable[[str], object]
 
 
@@ -31,7 +31,7 @@ class Alert:
 
     Parameters
     ----------
-    kind : FAILURE, BLOCKED, ALARM, PROMOTION or ROLLBACK.
+    kind : FAILURE, BLOCKED, MISSING, ALARM, RETRAINING, PROMOTION or ROLLBACK.
     cause : alerts of the same kind and cause are folded into one.
     what : has happened.
     since : when it began.
@@ -63,10 +63,18 @@ class Alert:
 
 @dataclass(frozen=True)
 class Told:
-    """When an alert was last told, and how often its cause has come again since."""
+    """What was told last of a cause.
+
+    Parameters
+    ----------
+    at : when.
+    again : how often it has come again since.
+    waiting : its text, where the webhook has not taken it yet.
+    """
 
     at: datetime
     again: int
+    waiting: str | None = None
 
 
 _STATE = TypeAdapter(dict[str, Told])
@@ -76,7 +84,8 @@ def tell(told: Alert, settings: Settings, log: Log) -> bool:
     """Tell of something to the log and the webhook; the same within FOLDED is counted only.
 
     What is told after that says how often it came again meanwhile. By the platform's clock; one
-    that goes backward begins anew. Returns whether it went out.
+    that goes backward begins anew. What the webhook does not take waits for `tell_waiting`. Returns
+    whether it went out.
     """
     now, key = settings.now(), f"{told.kind}: {told.cause}"
     with _state(settings.home / "monitor", now, log) as state:
@@ -86,9 +95,25 @@ def tell(told: Alert, settings: Settings, log: Log) -> bool:
             log(f"folded, it was told at {last.at:%Y-%m-%d %H:%M}: {told.kind}: {told.what}")
             return False
         again = "" if not last or not last.again else f"\nrepeated: {last.again} times more"
-        if out := alert(told.text + again, settings.webhook, log):
-            state[key] = Told(now, 0)
+        text = told.text + again
+        out = post(text, settings.webhook, log)
+        state[key] = Told(now, 0, None if out else text)
         return out
+
+
+def tell_waiting(settings: Settings, log: Log) -> int:
+    """Post what the webhook did not take, the oldest first; how many still wait.
+
+    The first that it does not take again ends it: the others would not fare better.
+    """
+    with _state(settings.home / "monitor", settings.now(), log) as state:
+        waiting = [key for key, one in state.items() if one.waiting is not None]
+        for number, key in enumerate(sorted(waiting, key=lambda key: state[key].at)):
+            text = f"{state[key].waiting}\ndelayed since: {state[key].at:%Y-%m-%d %H:%M}"
+            if not post(text, settings.webhook, log):
+                return len(waiting) - number
+            state[key] = replace(state[key], waiting=None)
+    return 0
 
 
 @contextmanager
@@ -127,7 +152,7 @@ def _write(path: Path, kept: dict[str, Told], log: Log) -> None:
         log(f"{path} can't be written, so this may be told again: {error}")
 
 
-def alert(text: str, webhook: str | None, log: Log) -> bool:
+def post(text: str, webhook: str | None, log: Log) -> bool:
     """Write the alert to the log and post it, as `{"text": ...}`, which Slack understands.
 
     Returns whether it was delivered; a webhook that can't be reached is said in the log, without
@@ -147,5 +172,5 @@ def alert(text: str, webhook: str | None, log: Log) -> bool:
     except (OSError, ValueError, HTTPException) as error:
         # Of other errors the text may hold the address.
         reason = error.reason if isinstance(error, urllib.error.URLError) else type(error).__name__
-        log(f"OPS_WEBHOOK could not be reached ({reason}), so the alert is only in this log")
+        log(f"OPS_WEBHOOK could not be reached ({reason}), so the alert waits")
         return False

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ops_platform.lake.check import tables
+from ops_platform.lake.session import has_table
 from ops_platform.models.interactions import positions
 from ops_platform.models.judging import Fitted
 
@@ -79,7 +79,7 @@ def served(
     settled : versions and days that are left out.
     after : so are this day and those before it.
     """
-    if "raw.served" not in tables(connection):
+    if not has_table(connection, "raw.served"):
         return _none()
     done = pd.DataFrame(settled, columns=["version", "period"])
     connection.register("settled", done.astype({"version": "int64", "period": "datetime64[us]"}))

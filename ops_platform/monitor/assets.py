@@ -1,48 +1,110 @@
-"""The door of the monitor: drift, live performance, and the pages for people."""
+"""The door of the monitor: drift, inputs, live performance, and the pages for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, TypeVar
 
 import dagster as dg
-import pandas as pd
 from dagster._core.scheduler.instigation import TickStatus
 
 from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
-from ops_platform.ingest.contract import Contract, customer_key
-from ops_platform.ingest.contract_file import read_contracts
-from ops_platform.ingest.profiles import judge_source
-from ops_platform.lake.connect import connect
+from ops_platform.ingest.contract import Contract
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
-from ops_platform.lake.write import write
 from ops_platform.models.registry import Registry
 from ops_platform.monitor import page
 from ops_platform.monitor.alarm_rule import alarm_rule
-from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.alerts import tell
 from ops_platform.monitor.checks import INPUTS_KEY, KEY, report_check, verdict
+from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
+from ops_platform.monitor.inputs import INPUTS, InputAlarm, input_alarms
+from ops_platform.monitor.judge_probation import judge_probation
 from ops_platform.monitor.live_tables import PERFORMANCE
+from ops_platform.monitor.markdown import drift_table, inputs_table, performance_table
 from ops_platform.monitor.notices import of_alarm, of_move, of_recent_moves
 from ops_platform.monitor.performance import Measured, measure
-from ops_platform.monitor.probation import PASSED, WORSE, Probation, on_probation, term
-from ops_platform.monitor.probation_table import keep_probation, read_probation
-from ops_platform.monitor.profile import NDCG
-from ops_platform.monitor.reference import SPAN_DAYS
+from ops_platform.monitor.probation import Probation
 from ops_platform.monitor.report import gather
 from ops_platform.monitor.ripe import unfit_days
-from ops_platform.monitor.shown import performance_table
 from ops_platform.monitor.tables import DRIFT
 from ops_platform.monitor.watch import Watched, watch
 from ops_platform.serve import history, release
 from ops_platform.serve.assets import RELEASE
 from ops_platform.serve.promotion import Served
-from ops_platform.serve.rollback import roll_back
 from ops_platform.settings import Settings
 
 PERFORMANCE_KEY = dg.AssetKey(["monitor", "performance"])
+ALARMS_TOLD = 3
+T = TypeVar("T")
+
+
+def _looking(
+    key: dg.AssetKey, table: str, library: str, description: str
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator of an asset that looks at what is published."""
+    return dg.asset(
+        key=key,
+        deps=[PUBLISHED_FEATURES],
+        group_name="monitor",
+        owners=["team:data-science"],
+        kinds={"duckdb", library},
+        tags={"ops": "mlops"},
+        pool=POOL,
+        automation_condition=WHEN_DATA_CHANGES,
+        description=description,
+        metadata={"dagster/table_name": f"lake.{table}"},
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What every look at the models begins with.
+
+    Parameters
+    ----------
+    over : the newest day that is over: others have deliveries to come.
+    sources : the names of those that the marts are made of.
+    """
+
+    lake: Lake
+    registry: Registry
+    over: date
+    sources: set[str]
+
+
+def _look(settings: Settings, sources: Sequence[Contract]) -> _Look:
+    lake = Lake.at(settings)
+    # Each day is judged, and ripe, once and for good, so what is wrong with its data has to be
+    # known by then.
+    judge_sources(lake, sources, settings.now())
+    return _Look(
+        lake,
+        Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root),
+        settings.now().date() - timedelta(days=1),
+        {source.name for source in sources},
+    )
+
+
+def _each(models: list[str], work: Callable[[str], T]) -> tuple[list[T], list[str]]:
+    """What came of the work for each model, and what kept the others from it."""
+    done, faults = list[T](), list[str]()
+    for name in models:
+        try:
+            done.append(work(name))
+        except OpsError as error:
+            # The other models are looked at all the same.
+            faults.append(f"{name}: {error}")
+    return done, faults
+
+
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise MonitorError("\n".join(faults))
 
 
 def drift_asset(models: list[str], sources: Sequence[Contract] = ()) -> dg.AssetsDefinition:
@@ -51,86 +113,99 @@ def drift_asset(models: list[str], sources: Sequence[Contract] = ()) -> dg.Asset
     `sources` are those that the marts are made of: of an unfit day of theirs nothing is judged.
     """
 
-    @dg.asset(
-        key=KEY,
-        deps=[PUBLISHED_FEATURES],
-        group_name="monitor",
-        owners=["team:data-science"],
-        kinds={"duckdb", "pandas"},
-        tags={"ops": "mlops"},
-        pool=POOL,
-        automation_condition=WHEN_DATA_CHANGES,
-        description="Each published day after a champion's as-of against what is normal for it: "
-        "effect sizes by feature, and the statistic that raises alarms.",
-        metadata={"dagster/table_name": f"lake.{DRIFT}"},
+    @_looking(
+        KEY,
+        DRIFT,
+        "pandas",
+        "Each published day after a champion's as-of against what is normal for it: effect sizes "
+        "by feature, and the statistic that raises alarms.",
     )
     @told_plainly()
     def drift(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        lake = Lake.at(settings)
-        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        rule = alarm_rule(settings.alarm_rule, settings.alarm_bound)
-        # A day that is not over has deliveries to come, and each is judged once.
-        over = settings.now().date() - timedelta(days=1)
-        for source in sources:
-            # Each day is judged once, so what is wrong with its data has to be known by then.
-            judge_source(lake, source, settings.now())
-        unfit = unfit_days(lake, {source.name for source in sources})
-        watched, faults = list[Watched](), list[str]()
-        for name in models:
-            try:
-                watched.append(watch(lake, registry, name, rule, over, unfit))
-                report_check(context.instance, name, verdict(lake, registry, name))
-            except OpsError as error:
-                # The other models are watched all the same.
-                faults.append(f"{name}: {error}")
-                continue
-            context.log.info(f"{name}: {watched[-1].reason}")
+        rule, look = alarm_rule(settings.alarm_rule, settings.alarm_bound), _look(settings, sources)
+        unfit = unfit_days(look.lake, look.sources)
+
+        def work(name: str) -> Watched:
+            found = watch(look.lake, look.registry, name, rule, look.over, unfit)
+            report_check(context.instance, name, verdict(look.lake, look.registry, name))
+            context.log.info(f"{name}: {found.reason}")
+            return found
+
+        watched, faults = _each(models, work)
         # Their days are judged once: this is the only time that these are new.
-        raised = [alarm for one in watched for alarm in _new_alarms(one)]
+        raised = [alarm for one in watched for alarm in one.new_alarms]
         for alarm in raised:
             tell(of_alarm(alarm), settings, context.log.warning)
-        if faults:
-            raise MonitorError("\n".join(faults))
+        _raise(faults)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(one.drift) for one in watched),
                 "rows_added": sum(len(one.added) for one in watched),
-                "periods_judged": sum(_periods(one.added) for one in watched),
+                "periods_judged": sum(one.periods for one in watched),
                 "alarms": [f"{alarm.id}: {alarm.seen}" for alarm in raised],
                 "models": {one.model: one.reason for one in watched},
-                "statistic": dg.MetadataValue.md("\n\n".join(map(_table, watched))),
+                "statistic": dg.MetadataValue.md("\n\n".join(map(drift_table, watched))),
             }
         )
 
     return drift
 
 
-def _periods(rows: pd.DataFrame) -> int:
-    return 0 if rows.empty else int(rows["period"].nunique())
+def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinition:
+    """The asset `monitor/inputs`: each day of what models see against the days before it.
+
+    `sources` are those that the marts are made of: of an unfit day of theirs nothing is judged.
+    """
+
+    @_looking(
+        INPUTS_KEY,
+        INPUTS,
+        "numpy",
+        "What each model sees, by day: the evidence that it has changed, of all features together, "
+        "with effect sizes by feature and segment.",
+    )
+    @told_plainly()
+    def inputs(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        look = _look(settings, sources)
+
+        def work(name: str) -> InputsWatched:
+            found = watch_inputs(
+                look.lake, look.registry, name, look.over, look.sources, settings.false_alarm_days
+            )
+            context.log.info(f"{name}: {found.reason}")
+            return found
+
+        watched, faults = _each(models, work)
+        raised = [
+            alarm for one in watched if not one.added.empty for alarm in input_alarms(one.added)
+        ]
+        for alarm in raised:
+            # What was there before its champion learned is no news.
+            if alarm.version:
+                tell(of_alarm(alarm), settings, context.log.warning)
+        _raise(faults)
+        return dg.MaterializeResult(
+            metadata={
+                "rows_added": sum(len(one.added) for one in watched),
+                "alarms": [f"{alarm.id}: {alarm.seen}" for alarm in raised],
+                "whole_rows": {
+                    alarm.id: _apart(look.lake, alarm) for alarm in raised[-ALARMS_TOLD:]
+                },
+                "models": {one.model: one.reason for one in watched},
+                "statistic": dg.MetadataValue.md("\n\n".join(map(inputs_table, watched))),
+            }
+        )
+
+    return inputs
 
 
-def _new_alarms(watched: Watched) -> list[Alarm]:
-    raised = alarms(watched.drift) if not watched.drift.empty else []
-    added = set() if watched.added.empty else set(watched.added["period"].dt.date)
-    return [alarm for alarm in raised if alarm.period in added]
-
-
-def _table(watched: Watched) -> str:
-    """The last days of a champion as Markdown."""
-    title = f"**{watched.model}** version {watched.version}: {watched.reason}"
-    if watched.drift.empty:
-        return title
-    days = watched.drift[watched.drift["feature"] == NDCG].tail(SPAN_DAYS)
-    lines = [
-        f"| {day['period']:%Y-%m-%d} | {day['value']:.3f} | {day['reference']:.3f} "
-        f"| {day['effect']:+.2f} | {day['statistic']:.2f} | {day['bound']:g} "
-        f"| {'**alarm**' if day['alarm'] else ''} |"
-        for _, day in days.iterrows()
-    ]
-    head = f"| day | {NDCG} | reference | effect | statistic | bound | |"
-    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
+def _apart(lake: Lake, alarm: InputAlarm) -> str:
+    found = told_apart(lake, alarm)
+    return found if isinstance(found, str) else found.told
 
 
 def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinition:
@@ -139,102 +214,48 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
     `sources` are those that the marts are made of.
     """
 
-    @dg.asset(
-        key=PERFORMANCE_KEY,
-        deps=[PUBLISHED_FEATURES],
-        group_name="monitor",
-        owners=["team:data-science"],
-        kinds={"duckdb", "pandas"},
-        tags={"ops": "mlops"},
-        pool=POOL,
-        automation_condition=WHEN_DATA_CHANGES,
-        description="Hit rate and NDCG of what the service answered, by day, version and segment, "
-        "beside a baseline on the same customers; estimated until the labels have come.",
-        metadata={"dagster/table_name": f"lake.{PERFORMANCE}"},
+    @_looking(
+        PERFORMANCE_KEY,
+        PERFORMANCE,
+        "pandas",
+        "Hit rate and NDCG of what the service answered, by day, version and segment, beside a "
+        "baseline on the same customers; estimated until the labels have come.",
     )
     @told_plainly()
     def performance(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        lake = Lake.at(settings)
-        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        over = settings.now().date() - timedelta(days=1)
-        for source in sources:
-            # A day is ripe once and for good, so what is wrong with its data has to be known then.
-            judge_source(lake, source, settings.now())
-        of = {source.name for source in sources}
-        measured, judged, faults = list[Measured](), list[Probation](), list[str]()
-        for name in models:
-            try:
-                found = measure(lake, registry, name, over, settings.label_days, of)
-                measured.append(found)
-                judged += _judge_probation(context, settings, registry, name, over, of)
-            except OpsError as error:
-                # The other models are measured all the same.
-                faults.append(f"{name}: {error}")
-                continue
+        look = _look(settings, sources)
+
+        def work(name: str) -> tuple[Measured, Probation | None]:
+            found = measure(
+                look.lake, look.registry, name, look.over, settings.label_days, look.sources
+            )
             context.log.info(f"{name}: {found.reason}")
-        if faults:
-            raise MonitorError("\n".join(faults))
+            judged, went_back = judge_probation(
+                settings, look.registry, name, look.over, look.sources, context.log.info
+            )
+            if judged and went_back:
+                _tell_of_rollback(context, settings, judged, went_back)
+            return found, judged
+
+        done, faults = _each(models, work)
+        _raise(faults)
+        measured = [one for one, _ in done]
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(one.rows) for one in measured),
                 "days_ripened": sum(len(one.ripened) for one in measured),
                 "days_waiting": sum(len(one.waiting) for one in measured),
                 "models": {one.model: one.reason for one in measured},
-                "probation": {f"{one.model} {one.version}": one.told for one in judged},
+                "probation": {
+                    f"{one.model} {one.version}": one.told for _, one in done if one is not None
+                },
                 "performance": dg.MetadataValue.md("\n\n".join(map(performance_table, measured))),
             }
         )
 
     return performance
-
-
-def _judge_probation(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    registry: Registry,
-    name: str,
-    over: date,
-    sources: set[str],
-) -> list[Probation]:
-    """What is known of the version on probation, which goes where it does worse; at most one."""
-    lake, on_trial = Lake.at(settings), term(settings.releases, name)
-    if on_trial is None:
-        return []
-    if on_trial.predecessor not in registry.numbers(name):
-        context.log.warning(
-            f"{name} version {on_trial.version} is on no probation: version "
-            f"{on_trial.predecessor}, which served before it, was deleted from the registry"
-        )
-        return []
-    with connect(lake) as connection:
-        before = read_probation(connection, name).get(on_trial.version)
-    if before is not None and before.decision == PASSED:
-        return [before]
-    found = on_probation(
-        lake,
-        registry,
-        on_trial,
-        name,
-        over=over,
-        label_days=settings.label_days,
-        probation_days=settings.probation_days,
-        sources=sources,
-    )
-    write(lake, lambda connection: keep_probation(connection, found))
-    context.log.info(f"{name} version {found.version} on probation: {found.decision}, {found.told}")
-    if found.decision == WORSE:
-        key = customer_key(read_contracts(settings.contracts, settings.hash_key))
-        now, to = settings.now(), found.predecessor
-        # While it was judged another may have been promoted, which is not to be left.
-        served = roll_back(
-            lake, registry, settings.releases, name, now, key, to=to, only_from=found.version
-        )
-        # A person may have been faster.
-        if served.moved:
-            _tell_of_rollback(context, settings, found, served)
-    return [found]
 
 
 def _tell_of_rollback(
@@ -272,24 +293,24 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         lake = Lake.at(settings)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        told, faults = dict[str, dg.MetadataValue](), list[str]()
-        for name in models:
-            waits, now = retraining_waits_for(context.instance), settings.now()
-            try:
-                found = gather(lake, registry, settings.releases, name, now, waits)
-            except OpsError as error:
-                # The other models have their pages all the same.
-                faults.append(f"{name}: {error}")
-                continue
+        waits, now = retraining_waits_for(context.instance), settings.now()
+
+        def work(name: str) -> dict[str, dg.MetadataValue]:
+            found = gather(lake, registry, settings.releases, name, now, waits)
             for alert in of_recent_moves(settings.releases, name, now, found.probations):
                 tell(alert, settings, context.log.warning)
-            told[f"{name} page"] = dg.MetadataValue.path(
-                page.write(found, settings.home / "monitor")
-            )
-            told[f"{name} pictures"] = dg.MetadataValue.md(page.pictures_as_markdown(found))
-        if faults:
-            raise MonitorError("\n".join(faults))
-        return dg.MaterializeResult(metadata=told)
+            drawn = page.draw(found)
+            place = page.write(found, drawn, settings.home / "monitor")
+            return {
+                f"{name} page": dg.MetadataValue.path(place),
+                f"{name} pictures": dg.MetadataValue.md(page.as_markdown(drawn)),
+            }
+
+        told, faults = _each(models, work)
+        _raise(faults)
+        return dg.MaterializeResult(
+            metadata={key: one for made in told for key, one in made.items()}
+        )
 
     return report
 

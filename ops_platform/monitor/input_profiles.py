@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from ops_platform.features.point_in_time import LABEL_TIME, training_set
 from ops_platform.features.view import FeatureView, find_views
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import ALIAS
 from ops_platform.lake.profile import SHAPE, Kind, Profile, profile_query, read_profiles
+from ops_platform.lake.session import has_table
 from ops_platform.models.estimators import estimator
 from ops_platform.models.segments import NEW_CUSTOMER_DAYS
 
@@ -97,7 +97,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
 
 def newest(connection: duckdb.DuckDBPyConnection, dataset: str) -> date:
     """The newest profiled day of a dataset; BEFORE where there is none."""
-    if PROFILES not in tables(connection):
+    if not has_table(connection, PROFILES):
         return BEFORE
     row = connection.execute(
         f"SELECT max(period) FROM {PROFILES} WHERE dataset = ?", [dataset]
@@ -137,7 +137,7 @@ def read(
 ) -> dict[str, dict[date, dict[str, Profile]]]:
     """The profiles after a day, up to another: by segment and day, of features by full name."""
     names = ", ".join(f'"{field.name}"' for field in dataclasses.fields(Profile))
-    if PROFILES not in tables(connection):
+    if not has_table(connection, PROFILES):
         return {segment: {} for segment in SEGMENTS}
     return {
         segment: read_profiles(
@@ -189,7 +189,7 @@ def _rows(
         with _table(connection, _INTERACTIONS, [after, until]) as table:
             yield table
     elif dataset.startswith(f"{SERVED}/"):
-        if "raw.served" in tables(connection):
+        if has_table(connection, "raw.served"):
             with _table(connection, _SERVED, [inputs.model, after, until]) as table:
                 yield table
     else:
@@ -237,7 +237,8 @@ def _kinds(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Kind]
     for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
         if name in (DAY, SEGMENT, "customer_id"):
             continue
-        if kind.startswith(_NUMBERS):
+        # Without the digits of a decimal; a list of numbers is none.
+        if kind.partition("(")[0] in _NUMBERS:
             found[name] = "number"
         elif kind in ("VARCHAR", "BOOLEAN"):
             found[name] = "text"

@@ -8,10 +8,10 @@ import duckdb
 import pandas as pd
 
 from ops_platform.errors import MonitorError
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.profile import Profile
+from ops_platform.lake.session import has_table
 from ops_platform.monitor.alarms import Alarm
 from ops_platform.monitor.input_drift import DayJudged
 from ops_platform.monitor.input_profiles import ALL
@@ -164,7 +164,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
 def _read(
     connection: duckdb.DuckDBPyConnection, where: str, values: Sequence[object]
 ) -> pd.DataFrame:
-    if INPUTS not in tables(connection):
+    if not has_table(connection, INPUTS):
         return pd.DataFrame(columns=NAMES).assign(alarm=lambda rows: rows["alarm"].astype(bool))
     sql = f"SELECT * FROM {INPUTS} WHERE {where} ORDER BY period, feature, segment"
     return connection.execute(sql, values).df()
@@ -172,7 +172,7 @@ def _read(
 
 def read_state(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[date, bytes] | None:
     """The last judged day and what is known since, None before the first."""
-    if STATE not in tables(connection):
+    if not has_table(connection, STATE):
         return None
     row = connection.execute(
         f"SELECT period, content FROM {STATE} WHERE model = ?", [model]
@@ -182,7 +182,7 @@ def read_state(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[date,
 
 def unfit_days(connection: duckdb.DuckDBPyConnection, model: str) -> set[date]:
     """The days whose data was at fault when they were judged, be it mended by now or not."""
-    if INPUTS not in tables(connection):
+    if not has_table(connection, INPUTS):
         return set()
     sql = f"SELECT DISTINCT period FROM {INPUTS} WHERE model = ? AND verdict = 'data fault'"
     return {day for (day,) in connection.execute(sql, [model]).fetchall()}

@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 
 from ops_platform.errors import MonitorError
-from ops_platform.lake.check import tables
+from ops_platform.lake.session import has_table
 
 PERFORMANCE, CALIBRATION = "monitor.performance", "monitor.calibration"
 # Where answers come from: the service's log, or what the champion would have given that day.
@@ -27,7 +27,7 @@ Settled = Mapping[str, set[tuple[int, date]]]
 
 def read(connection: duckdb.DuckDBPyConnection, table: str, model: str) -> pd.DataFrame:
     """A model's rows of one of the tables, in order; none where there is no such table yet."""
-    if table not in tables(connection):
+    if not has_table(connection, table):
         # As the engine would answer, with the types that it has.
         columns = (column.split() for column in _SHAPES[table].split(", "))
         none = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns)

@@ -1,4 +1,4 @@
-"""How far apart two distributions are: effect sizes of two profiles, or of two samples."""
+"""How far apart two distributions are: effect sizes of two profiles of a column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from math import sqrt
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.special import chdtrc
-from scipy.stats import ks_2samp, wasserstein_distance
 
 from ops_platform.lake.profile import BINS_A_DECADE, Profile
 from ops_platform.monitor.input_shape import NOT_FINITE, is_number, place, shape_of
@@ -27,8 +26,7 @@ class Measures:
     psi : population stability index; the field calls 0.1 a small and 0.25 a large one.
     jensen_shannon : distance in base 2, from 0 to 1.
     cramers_v, chi_square_p : effect size, from 0 to 1, and p-value of the chi-square test.
-    wasserstein : the mean way that a value has to move: in decades between profiles, in standard
-        deviations of the reference between samples; None of texts.
+    wasserstein : the mean way that a value has to move, in decades; None of texts.
     kolmogorov_smirnov : greatest difference of the distribution functions, None of texts.
     """
 
@@ -79,38 +77,6 @@ def of_profiles(reference: Profile, window: Profile) -> Measures | str:
 
 def _finite(parts: Mapping[str, int]) -> dict[str, int]:
     return {part: count for part, count in parts.items() if part != NOT_FINITE}
-
-
-def of_samples(reference: np.ndarray, window: np.ndarray) -> Measures | str:
-    """The measures of two samples, of numbers or of texts; or why there are none.
-
-    Numbers are put into BINS of equal shares of the reference. What is null is left out.
-    """
-    number = np.issubdtype(reference.dtype, np.number)
-    if number != np.issubdtype(window.dtype, np.number):
-        return "another type"
-    reference, window = _known(reference), _known(window)
-    if len(reference) < BINS:
-        return f"the reference has {len(reference)} rows with a value, {BINS} are needed"
-    if not len(window):
-        return "no rows with a value"
-    if not number:
-        names, of_all = np.unique(np.concatenate([reference, window]), return_inverse=True)
-        halves = of_all[: len(reference)], of_all[len(reference) :]
-        counts = [np.bincount(half, minlength=len(names)) for half in halves]
-        return _measures(counts[0], counts[1], None, None)
-    edges = np.unique(np.quantile(reference, np.arange(1, BINS) / BINS))
-    sides = (np.searchsorted(edges, one, side="right") for one in (reference, window))
-    counts = [np.bincount(side, minlength=len(edges) + 1) for side in sides]
-    spread = float(reference.std()) or 1.0
-    way = float(wasserstein_distance(reference, window)) / spread
-    return _measures(counts[0], counts[1], way, float(ks_2samp(reference, window).statistic))
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    if np.issubdtype(values.dtype, np.number):
-        return np.asarray(values[np.isfinite(values)])
-    return np.array([value for value in values if value is not None], dtype=str)
 
 
 def _measures(

@@ -1,5 +1,6 @@
 """The monitor's page of a model and day: one HTML file that needs nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DAYS_SHOWN = 120
+# Of a model; a page takes half a megabyte.
+PAGES_KEPT = 400
 # Cohen (1988) calls a larger effect large; a population stability index above it is one too.
 LARGE_EFFECT, LARGE_PSI = 0.8, 0.25
 
 
-def page(report: Report, days: int = DAYS_SHOWN) -> str:
-    """The page; the same report gives the same bytes. `days` are drawn at most."""
+def page(report: Report, drawn: "Mapping[str, Figure]") -> str:
+    """The page with the pictures of `draw`; the same report gives the same bytes."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -29,52 +32,52 @@ def page(report: Report, days: int = DAYS_SHOWN) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
-        report=report, shown=report.days.tail(days).iloc[::-1], pictures=_pictures(report, days)
+        report=report,
+        shown=report.days.tail(DAYS_SHOWN).iloc[::-1],
+        # Made here, of numbers and names of columns.
+        pictures={name: Markup(figures.svg(one, name)) for name, one in drawn.items()},  # noqa: S704
     )
 
 
-def write(report: Report, folder: Path) -> Path:
-    """Write the page of the report's model and day into a folder; its place."""
+def write(report: Report, drawn: "Mapping[str, Figure]", folder: Path) -> Path:
+    """Write the page of the report's model and day into a folder, whose oldest go; its place."""
     place = folder / report.model / f"{report.day or 'nothing-published'}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_suffix(".part")
-    aside.write_text(page(report), encoding="utf-8")
+    aside.write_text(page(report, drawn), encoding="utf-8")
     aside.replace(place)
+    for old in _by_day(folder, report.model)[:-PAGES_KEPT]:
+        old.unlink(missing_ok=True)
     return place
 
 
 def newest(folder: Path, model: str) -> Path | None:
     """The newest page of a model in a folder, None where there is none."""
+    return next(reversed(_by_day(folder, model)), None)
+
+
+def _by_day(folder: Path, model: str) -> list[Path]:
     # Not the one of before anything was published, which would be the last by name.
-    return max((folder / model).glob("[0-9]*.html"), default=None)
+    return sorted((folder / model).glob("[0-9]*.html"))
 
 
-def pictures_as_markdown(report: Report) -> str:
-    """The pictures as Markdown that holds them, for Dagster's pages; empty without any."""
-    drawn = _drawn(report, DAYS_SHOWN)
+def as_markdown(drawn: "Mapping[str, Figure]") -> str:
+    """The pictures of `draw` within Markdown, for Dagster's pages; empty without any."""
     return "\n\n".join(figures.markdown(one, name) for name, one in drawn.items())
 
 
-def _pictures(report: Report, days: int) -> dict[str, Markup]:
-    # Made here, of numbers and names of columns.
-    return {
-        name: Markup(figures.svg(one, name))  # noqa: S704
-        for name, one in _drawn(report, days).items()
-    }
-
-
-def _drawn(report: Report, days: int) -> "dict[str, Figure]":
-    """What there is to draw, by name."""
+def draw(report: Report) -> "dict[str, Figure]":
+    """What there is to draw of the last DAYS_SHOWN days, by name."""
     drawn = {}
     if not report.days.empty:
-        drawn["performance"] = figures.performance(report.days.tail(days))
+        drawn["performance"] = figures.performance(report.days.tail(DAYS_SHOWN))
     if not report.drift.empty:
-        watched = report.drift[report.drift["feature"] == NDCG].tail(days)
+        watched = report.drift[report.drift["feature"] == NDCG].tail(DAYS_SHOWN)
         drawn["statistic"] = figures.statistic(watched)
         last = report.drift[report.drift["period"].isin(watched["period"])]
         drawn["features"] = figures.by_feature(last, "effect size", LARGE_EFFECT)
     if not report.inputs.empty and report.inputs["psi"].notna().any():
         psi = report.inputs.rename(columns={"psi": "effect"}).dropna(subset=["effect"])
-        last = psi[psi["period"].isin(sorted(psi["period"].unique())[-days:])]
+        last = psi[psi["period"].isin(sorted(psi["period"].unique())[-DAYS_SHOWN:])]
         drawn["inputs"] = figures.by_feature(last, "population stability index", LARGE_PSI)
     return drawn

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from ops_platform.lake.check import tables
+from ops_platform.lake.session import has_table
 from ops_platform.monitor.probation import Probation
 from ops_platform.serve.sequential import Sequence
 
@@ -16,7 +16,7 @@ _SHAPE = (
 
 def read_probation(connection: duckdb.DuckDBPyConnection, model: str) -> dict[int, Probation]:
     """What came of the probation so far, by version."""
-    if PROBATION not in tables(connection):
+    if not has_table(connection, PROBATION):
         return {}
     rows = connection.execute(
         "SELECT version, predecessor, since, until, customers, decision, mean, low, high, p_value "

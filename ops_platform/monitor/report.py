@@ -8,10 +8,10 @@ import duckdb
 import pandas as pd
 
 from ops_platform.features.build import published_day
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
+from ops_platform.lake.session import has_table
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
@@ -159,7 +159,7 @@ def gather(
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, sql: str, model: str) -> pd.DataFrame:
-    if table not in tables(connection):
+    if not has_table(connection, table):
         return pd.DataFrame()
     return connection.execute(sql, [model]).df()
 

@@ -17,7 +17,8 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.models.registry import Registry, Version
-from ops_platform.monitor.alerts import BLOCKED, FAILURE, Alert, alert, tell
+from ops_platform.monitor.alerts import BLOCKED, FAILURE, MISSING, Alert, tell, tell_waiting
+from ops_platform.monitor.alerts import RETRAINING as RETRAINED
 from ops_platform.monitor.freshness import newest_event, overdue
 from ops_platform.monitor.policy import Policy, policy, reasons
 from ops_platform.monitor.retraining import (
@@ -125,7 +126,8 @@ def _due(
     )
     if number is None:
         return None, [*waiting, why]
-    alert(why, settings.webhook, context.log.warning)
+    asked_for = Alert(RETRAINED, f"{cause.id}#{number}", why, look="the job retraining's runs")
+    tell(asked_for, settings, context.log.warning)
     return retraining_request(model, cause, number, day, unfit), waiting
 
 
@@ -265,11 +267,13 @@ def missing_sensor(contracts: list[Contract], beside: list[Contract]) -> dg.Sens
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Writes an alert when nothing new of a source has come for longer than its "
-        "contract promises: it did not deliver, or no run took it in and published it.",
+        "contract promises: it did not deliver, or no run took it in and published it. Posts again "
+        "what OPS_WEBHOOK did not take.",
     )
     def missing_data(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SkipReason:
+        tell_waiting(settings, context.log.warning)
         told: dict[str, str] = json.loads(context.cursor or "{}")
         missing = []
         for contract in promised:
@@ -284,7 +288,8 @@ def missing_sensor(contracts: list[Contract], beside: list[Contract]) -> dg.Sens
             if what is not None:
                 missing.append(what)
                 if told.get(contract.name) != str(newest):
-                    alert(what, settings.webhook, context.log.warning)
+                    late = Alert(MISSING, f"{contract.name} {newest}", what, look="ops status")
+                    tell(late, settings, context.log.warning)
                     told[contract.name] = str(newest)
         context.update_cursor(json.dumps(told, sort_keys=True))
         return dg.SkipReason("; ".join(missing) or "every source is as fresh as promised")

@@ -1,4 +1,4 @@
-"""Live performance as it is told to people: the days that count, their mean, and a table."""
+"""Live performance as it is told to people: the days that count, and their mean."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.models.card import WITHIN
-from ops_platform.monitor import figures
 from ops_platform.monitor.judged import ALL
 from ops_platform.monitor.live_tables import AS_OF, SERVED
-from ops_platform.monitor.performance import Measured
 
 # So many customers who bought say something of what was served.
 UNITS_MIN = 30
@@ -60,29 +58,3 @@ def mean(rows: pd.DataFrame) -> Mean | None:
     return Mean(
         int(units.sum()), over("ndcg"), over("baseline_ndcg"), lead, lead - half, lead + half
     )
-
-
-def performance_table(measured: Measured) -> str:
-    """The last days of a model as Markdown, as a table and a picture."""
-    title = f"**{measured.model}** version {measured.version}: {measured.reason}"
-    if measured.rows.empty:
-        return title
-    days = of_everyone(measured.rows).tail(DAYS)
-    lines = [
-        f"| {day['period']:%Y-%m-%d} | {day['version']} | {day['answers']} | {day['hit_rate']:.3f} "
-        f"| {day['ndcg']:.3f} | {_or_nothing(day['baseline_ndcg'])} | {_state(day)} |"
-        for _, day in days.iterrows()
-    ]
-    head = "| day | version | answers | hit rate | NDCG | baseline | |"
-    drawn = figures.markdown(figures.performance(days), measured.model)
-    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines, "", drawn])
-
-
-def _or_nothing(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.3f}"
-
-
-def _state(day: pd.Series) -> str:
-    if day["ripe"]:
-        return ""
-    return "estimated" if day["estimated"] else "waits for labels"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import pandas as pd
 
@@ -67,13 +68,18 @@ class InProduction:
 
     def traffic(self) -> pd.DataFrame:
         """As `Evidence`."""
-        with connect(self.lake, snapshot=published(self.lake).snapshot) as connection:
-            visitors = connection.execute(_VISITORS).df()
-        return traffic(visitors, as_of_of(self.champion))
+        return traffic(_visitors(self.lake, published(self.lake).snapshot), as_of_of(self.champion))
 
     def _drift(self, version: int) -> pd.DataFrame:
         with connect(self.lake) as connection:
             return read_drift(connection, self.champion.name, version)
+
+
+# A sensor asks each few seconds, and all order lines are read for it.
+@lru_cache(maxsize=1)
+def _visitors(lake: Lake, snapshot: int) -> pd.DataFrame:
+    with connect(lake, snapshot=snapshot) as connection:
+        return connection.execute(_VISITORS).df()
 
 
 def standing(lake: Lake, registry: Registry, champion: Version, day: date) -> Standing:

@@ -6,7 +6,7 @@ from datetime import date
 import duckdb
 import pandas as pd
 
-from ops_platform.lake.check import tables
+from ops_platform.lake.session import has_table
 from ops_platform.monitor.reference import Reference
 
 REFERENCE = "monitor.reference"
@@ -41,7 +41,7 @@ def read_reference(
     connection: duckdb.DuckDBPyConnection, model: str, version: int
 ) -> Reference | None:
     """What is normal for a version; None where it has not been calibrated."""
-    if REFERENCE not in tables(connection):
+    if not has_table(connection, REFERENCE):
         return None
     rows = connection.execute(
         f"SELECT * EXCLUDE (model, version) FROM {REFERENCE} WHERE model = ? AND version = ? "
@@ -90,7 +90,7 @@ def _append(connection: duckdb.DuckDBPyConnection, table: str, rows: pd.DataFram
 
 def read_drift(connection: duckdb.DuckDBPyConnection, model: str, version: int) -> pd.DataFrame:
     """All judged days of a version, in order; empty where there are none."""
-    if DRIFT not in tables(connection):
+    if not has_table(connection, DRIFT):
         return pd.DataFrame(columns=[column.split()[0] for column in _DRIFT_COLUMNS.split(", ")])
     return connection.execute(
         f"SELECT * FROM {DRIFT} WHERE model = ? AND version = ? ORDER BY period, feature",

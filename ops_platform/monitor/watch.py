@@ -20,6 +20,7 @@ from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import tables
 from ops_platform.monitor.alarm_rule import AlarmRule
+from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.judgement import judge
 from ops_platform.monitor.profile import profile
 from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
@@ -50,6 +51,19 @@ class Watched:
     added: pd.DataFrame
     drift: pd.DataFrame
     reason: str
+
+    @property
+    def periods(self) -> int:
+        """How many periods were judged."""
+        return 0 if self.added.empty else int(self.added["period"].nunique())
+
+    @property
+    def new_alarms(self) -> list[Alarm]:
+        """The alarms of the periods that were judged."""
+        if self.added.empty:
+            return []
+        added = set(self.added["period"].dt.date)
+        return [alarm for alarm in alarms(self.drift) if alarm.period in added]
 
 
 def watch(

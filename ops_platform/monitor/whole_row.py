@@ -26,6 +26,12 @@ class WholeRow:
     auc: float
     features: dict[str, float]
 
+    @property
+    def told(self) -> str:
+        """In a line."""
+        by = ", ".join(f"{name} {loss:.2f}" for name, loss in self.features.items())
+        return f"AUC {self.auc:.3f}, by {by or 'no feature alone'}"
+
 
 def tell_apart(reference: pd.DataFrame, window: pd.DataFrame, seed: int = 0) -> WholeRow | str:
     """Fit and judge the classifier on the columns that both have; or why it can't be.

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.features.build import published_day
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published
+from ops_platform.lake.session import has_table
 from ops_platform.serve.experiment import CHALLENGER, CHAMPION, SHADOW, Experiment
 from ops_platform.serve.sequential import Sequence, sequence
 
@@ -119,7 +119,7 @@ def _first(lake: Lake, model: str, experiment: Experiment) -> pd.DataFrame:
     if not lake.exists:
         return pd.DataFrame()
     with connect(lake) as connection:
-        if "raw.served" not in tables(connection):
+        if not has_table(connection, "raw.served"):
             return pd.DataFrame()
         values = {
             "model": model,

@@ -13,10 +13,10 @@ from ops_platform.features.known_by import arrivals_sql
 from ops_platform.features.online_store import SUFFIX, OnlineStore, Value
 from ops_platform.features.point_in_time import LABEL_TIME, training_set
 from ops_platform.features.view import FeatureView, find_views
-from ops_platform.lake.check import tables
 from ops_platform.lake.connect import ALIAS, connect
 from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published
+from ops_platform.lake.session import has_table
 from ops_platform.models.labels import midnight
 from ops_platform.serve import kept
 from ops_platform.serve.release import Manifest, read_manifest
@@ -105,7 +105,7 @@ def _sample(lake: Lake, folder: Path, seed: int, lines: int) -> pd.DataFrame:
     if not lake.exists:
         return nothing
     with connect(lake) as connection:
-        if SERVED not in tables(connection):
+        if not has_table(connection, SERVED):
             return nothing
         sql = _LINES.format(
             arrivals=arrivals_sql(ALIAS, ["served"]), keys=", ".join(KEYS), served=SERVED

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from ops_platform.cli_data import data_app
 from ops_platform.errors import LakeError, UnfitError
-from ops_platform.ingest.profiles import judge_source
+from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake import faults
 from ops_platform.lake.acceptance import accept
 from ops_platform.lake.connect import connect
@@ -52,7 +52,7 @@ def judged(orders_contract, tmp_path_factory):
 
 def step(shop):
     shop.run()
-    return judge_source(shop.lake, shop.contract, shop.now)
+    return judge_sources(shop.lake, [shop.contract], shop.now)[shop.contract.name]
 
 
 def test_a_unit_error_holds_training_back_until_it_is_corrected(judged):

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ops_platform.monitor.alerts import ALARM, FOLDED, STATE, Alert, alert, tell
+from ops_platform.monitor.alerts import ALARM, FOLDED, STATE, Alert, post, tell, tell_waiting
 from ops_platform.monitor.notices import of_recent_moves
 from ops_platform.serve import history
 from ops_platform.settings import Settings
@@ -19,7 +19,7 @@ def test_an_alert_is_logged_and_posted(webhook):
     address, got = webhook
     log = []
 
-    assert alert("the shop burns", address, log.append)
+    assert post("the shop burns", address, log.append)
 
     assert got == [{"text": "the shop burns"}]
     assert log == ["ALERT the shop burns"]
@@ -28,7 +28,7 @@ def test_an_alert_is_logged_and_posted(webhook):
 def test_without_a_webhook_it_is_only_logged():
     log = []
 
-    assert alert("the shop burns", None, log.append)
+    assert post("the shop burns", None, log.append)
 
     assert log == ["ALERT the shop burns"]
 
@@ -40,7 +40,7 @@ def test_without_a_webhook_it_is_only_logged():
 def test_a_webhook_that_fails_is_said_without_its_address(webhook, place):
     log = []
 
-    assert not alert("fire", f"{webhook[0]}/gone" if place == "gone" else place, log.append)
+    assert not post("fire", f"{webhook[0]}/gone" if place == "gone" else place, log.append)
 
     assert log[0] == "ALERT fire"
     assert "OPS_WEBHOOK could not be reached" in log[1]
@@ -83,10 +83,30 @@ def test_the_same_within_a_day_is_counted_and_told_then_with_its_count(at, webho
     assert "repeated" not in webhook[1][-1]["text"]
 
 
-def test_what_was_not_delivered_is_told_again_and_a_clock_that_goes_back_begins_anew(at, webhook):
+def test_what_was_not_delivered_waits_until_it_is(at, webhook, tmp_path):
+    gone, flood = f"{webhook[0]}/gone", Alert(ALARM, "flood", "the shop is wet")
+    assert not at(0, webhook=gone) and not at(1, flood, webhook=gone)
+
+    def deliver(address: str) -> int:
+        given = Settings(home=tmp_path, clock=str(tmp_path / "clock"), webhook=address)
+        return tell_waiting(given, lambda text: None)
+
+    assert deliver(gone) == 2
+    # The server notes also what it refuses.
+    webhook[1].clear()
+    assert deliver(webhook[0]) == 0
+    assert [one["text"].splitlines()[0] for one in webhook[1]] == [
+        "alarm: the shop burns", "alarm: the shop is wet"
+    ]  # fmt: skip
+    assert webhook[1][0]["text"].endswith("delayed since: 2024-03-01 12:00")
+    assert deliver(webhook[0]) == 0 and len(webhook[1]) == 2
+
+
+def test_what_comes_while_it_waits_is_folded_and_a_clock_that_goes_back_begins_anew(at, webhook):
     assert not at(0, webhook=f"{webhook[0]}/gone")
-    assert at(1)
-    assert not at(2)
+    assert not at(1)
+    assert at(24)
+    assert not at(25)
     assert at(-5)
     # What was told in the future keeps nothing from being remembered.
     assert at(24 * 90, Alert(ALARM, "flood", "the shop is wet"))

@@ -15,7 +15,8 @@ from ops_platform.lake.faults import make as make_judgements
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
 from ops_platform.monitor import input_state
-from ops_platform.monitor.checks import INPUTS_KEY, inputs_asset, inputs_check
+from ops_platform.monitor.assets import inputs_asset
+from ops_platform.monitor.checks import INPUTS_KEY, inputs_check
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
 from ops_platform.settings import PROJECT, Settings

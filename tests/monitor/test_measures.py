@@ -5,10 +5,10 @@ from dataclasses import astuple
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
+from scipy.stats import chi2_contingency, wasserstein_distance
 
 from ops_platform.lake.profile import Profile
-from ops_platform.monitor.measures import Measures, of_profiles, of_samples, psi
+from ops_platform.monitor.measures import Measures, of_profiles, psi
 from ops_platform.monitor.whole_row import tell_apart
 
 
@@ -79,33 +79,6 @@ def test_a_text_that_the_reference_lacks_counts_with_the_rest():
 )
 def test_what_cannot_be_compared_is_said(reference, window, told):
     assert told in of_profiles(reference, window)
-
-
-def test_samples_are_measured_as_scipy_does():
-    rng = np.random.default_rng(0)
-    reference, window = rng.normal(0, 2, 900), rng.normal(1, 2, 400)
-    found = of_samples(reference, np.append(window, np.nan))
-    assert isinstance(found, Measures)
-    way = wasserstein_distance(reference, window) / reference.std()
-    assert found.wasserstein == pytest.approx(way)
-    assert found.kolmogorov_smirnov == pytest.approx(ks_2samp(reference, window).statistic)
-    # Half a standard deviation.
-    assert found.psi == pytest.approx(0.25, abs=0.1)
-    assert found.chi_square_p < 1e-6
-
-
-def test_samples_of_texts_and_those_that_cannot_be_compared():
-    texts = np.array(["A", "B", None] * 20, dtype=object)
-    found = of_samples(texts, np.array(["A", "C"] * 20, dtype=object))
-    assert isinstance(found, Measures)
-    assert found.psi > 1
-    numbers = np.arange(60.0)
-    assert of_samples(texts, numbers) == "another type"
-    assert "5 rows" in of_samples(numbers[:5], numbers)
-    assert "no rows" in of_samples(numbers, np.full(9, np.nan))
-    alike = of_samples(np.ones(50), np.ones(30))
-    assert isinstance(alike, Measures)
-    assert alike.psi == alike.wasserstein == 0
 
 
 def test_the_classifier_names_the_columns_that_only_together_give_it_away():

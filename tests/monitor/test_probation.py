@@ -16,7 +16,7 @@ from ops_platform.lake.write import write
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.zoo.recommender import Recommender
-from ops_platform.monitor import assets, probation
+from ops_platform.monitor import assets, judge_probation, probation
 from ops_platform.monitor.assets import performance_asset
 from ops_platform.monitor.probation import GOES_ON, PASSED, WORSE, Probation, on_probation, term
 from ops_platform.monitor.probation_table import read_probation
@@ -137,10 +137,14 @@ def test_a_version_that_was_promoted_meanwhile_is_not_left(home, instance, webho
         serve(home, interactions(home), repeat_weight=0.4)
         return found
 
-    monkeypatch.setattr(assets, "on_probation", judged_slowly)
+    monkeypatch.setattr(judge_probation, "on_probation", judged_slowly)
     known = []
     # What is wrong with the data is known before anything is judged by it.
-    monkeypatch.setattr(assets, "judge_source", lambda lake, source, now: known.append(source.name))
+    monkeypatch.setattr(
+        assets,
+        "judge_sources",
+        lambda lake, sources, now: known.extend(one.name for one in sources),
+    )
     assert run(home, instance, address).success
     assert serving(home) == (3, 3)
     assert all(ROLLED_BACK not in home.registry.version(NAME, one).tags for one in (2, 3))

@@ -28,6 +28,7 @@ from ops_platform.automation import RETRAINING
 from ops_platform.cli import app
 from ops_platform.lake.write import write as write_to
 from ops_platform.models.registry import Version
+from ops_platform.monitor import page as pages
 from ops_platform.monitor.assets import (
     PERFORMANCE_KEY,
     performance_asset,
@@ -37,7 +38,7 @@ from ops_platform.monitor.assets import (
 from ops_platform.monitor.checks import INPUTS_KEY, KEY
 from ops_platform.monitor.input_drift import DayJudged, FeatureJudged
 from ops_platform.monitor.inputs import keep, rows_of
-from ops_platform.monitor.page import newest, page
+from ops_platform.monitor.page import draw, newest, page
 from ops_platform.monitor.probation import GOES_ON, Probation
 from ops_platform.monitor.report import Event, Report, gather
 from ops_platform.monitor.shown import Mean, mean, of_everyone
@@ -102,8 +103,8 @@ def made_up() -> Report:
 
 
 def test_the_same_report_gives_the_same_page_which_refers_to_nothing_outside(made_up):
-    text = page(made_up)
-    assert page(made_up) == text
+    text = page(made_up, draw(made_up))
+    assert page(made_up, draw(made_up)) == text
     assert not re.search(r"""(src|href)=["'](?!#)|@import|url\((?!#)""", text)
     assert "default-src 'none'" in text and "<image" not in text
     assert "too &lt;young&gt;" in text and "ndcg_at_20 &lt;0.2" in text
@@ -114,11 +115,22 @@ def test_the_newest_page_is_that_of_the_newest_day(tmp_path):
     for day in ("nothing-published", "2024-05-30", "2024-05-29"):
         (tmp_path / NAME / f"{day}.html").touch()
     assert newest(tmp_path, NAME).name == "2024-05-30.html"
+    assert newest(tmp_path, "another") is None
+
+
+def test_the_oldest_pages_go(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "PAGES_KEPT", 2)
+    (tmp_path / NAME).mkdir()
+    for day in ("nothing-published", "2024-05-28", "2024-05-29"):
+        (tmp_path / NAME / f"{day}.html").touch()
+    pages.write(made_up, {}, tmp_path)
+    kept = sorted(path.stem for path in (tmp_path / NAME).iterdir())
+    assert kept == ["2024-05-29", "2024-05-30", "nothing-published"]
 
 
 def test_the_page_in_a_browser(made_up, browser, tmp_path):
     place = tmp_path / "page.html"
-    place.write_text(page(made_up), encoding="utf-8")
+    place.write_text(page(made_up, draw(made_up)), encoding="utf-8")
     browser.get(place.as_uri())
     body = browser.find_element("tag name", "body")
     shown = body.text
@@ -178,7 +190,7 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
         resources={"settings": given},
     )
     [made] = done.asset_materializations_for_node("monitor__report")
-    assert "data:image/png;base64," in made.metadata[f"{NAME} pictures"].value
+    assert "![performance](data:image/png;base64," in made.metadata[f"{NAME} pictures"].value
     assert [one["text"].splitlines()[0] for one in webhook[1]] == [
         f"promotion: {NAME} v1 serves: released"
     ]
@@ -186,7 +198,6 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
     assert measured.metadata["days_ripened"].value == 6
     assert "| estimated |" not in measured.metadata["performance"].value
     assert "waits for labels" in measured.metadata["performance"].value
-    assert f"![{NAME}](data:image/png;base64," in measured.metadata["performance"].value
 
     def ops(*arguments: str):
         return CliRunner().invoke(app, ["monitor", *arguments], env=environment)
