@@ -13,8 +13,6 @@ from ops_platform.models import bootstrap
 from ops_platform.models.task import CHALLENGER, Task
 
 CARD = "card.md"
-# Of the standard normal distribution: 95 % lie within. The monitor's intervals are made by it.
-WITHIN = 1.96
 
 
 def quality(scores: pd.DataFrame, seed: int) -> dict[str, dict[str, float]]:

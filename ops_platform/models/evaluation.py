@@ -19,7 +19,6 @@ Task = Literal["all items", "discovery"]
 Say = Callable[[str], object]
 
 K = 20
-RESAMPLES = bootstrap.RESAMPLES
 REGULARISATIONS = (100.0, 200.0, 400.0, 800.0)
 # Of the history, what EASE's regularisation is chosen on.
 VALIDATION_DAYS = 30

@@ -34,7 +34,46 @@ class Interactions:
     age: np.ndarray
 
 
-def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
+def by_day(
+    events: pd.DataFrame,
+    user: str = "user",
+    item: str = "item",
+    timestamp: str = "timestamp",
+    weight: str | None = None,
+) -> pd.DataFrame:
+    """The interactions of any table of events: distinct customer_id, product_id and day.
+
+    Parameters
+    ----------
+    events : a row an event; those without user, item or timestamp are left out.
+    user, item, timestamp : its columns.
+    weight : its column of a number an event, say pieces, with what came back below 0; a day on
+        which they come to no more than 0 is left out.
+
+    Raises
+    ------
+    TrainingError : a column is missing.
+    """
+    names = [user, item, timestamp, *([weight] if weight else [])]
+    if missing := [name for name in names if name not in events.columns]:
+        raise TrainingError(
+            f"{', '.join(missing)} not found among {', '.join(map(str, events.columns))}"
+        )
+    known = events[names].dropna(subset=[user, item, timestamp])
+    given = pd.DataFrame(
+        {
+            "customer_id": known[user].astype(str),
+            "product_id": known[item].astype(str),
+            "day": pd.to_datetime(known[timestamp]).dt.normalize(),
+            "weight": known[weight] if weight else 1,
+        }
+    )
+    total = given.groupby(list(COLUMNS), as_index=False)["weight"].sum()
+    kept: pd.DataFrame = total[total["weight"] > 0].drop(columns="weight")
+    return kept.reset_index(drop=True)
+
+
+def numbered(interactions: pd.DataFrame, as_of: date | None) -> Interactions:
     """Check the interactions and number their customers and products.
 
     Rows are put in the order of customer, product and day, so that the same rows in any
@@ -44,7 +83,7 @@ def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
     ----------
     interactions : columns customer_id and product_id (str, or what is known by its text), day
         (date or datetime64), distinct and without nulls.
-    as_of : newest day that may be used.
+    as_of : newest day that may be used; None for the newest there is.
 
     Raises
     ------
@@ -58,14 +97,15 @@ def numbered(interactions: pd.DataFrame, as_of: date) -> Interactions:
             f"{', '.join(missing)} not found among {', '.join(map(str, interactions.columns))}."
         )
     if interactions.empty:
-        raise TrainingError(f"No interactions up to {as_of}: load orders, or choose a later as-of.")
+        until = f" up to {as_of}" if as_of else ""
+        raise TrainingError(f"No interactions{until}: load orders, or choose a later as-of.")
     nulls = [name for name in COLUMNS if interactions[name].isna().any()]
     if nulls:
         raise TrainingError(f"Interactions hold nulls in {', '.join(nulls)}; leave those out.")
     # As texts before they are sorted: 10 comes after 9, and "10" before "9".
     customer, customers = pd.factorize(interactions["customer_id"].astype(str), sort=True)
     product, products = pd.factorize(interactions["product_id"].astype(str), sort=True)
-    age = _age(interactions["day"], as_of)
+    age = _age(interactions["day"], as_of or pd.to_datetime(interactions["day"]).max().date())
     shape = (len(customers), len(products), int(age.max()) + 1)
     # As one number a row, which is sorted eight times as fast as three.
     rows = np.sort(np.ravel_multi_index((customer, product, age), shape))

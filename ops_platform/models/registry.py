@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED = "promoted"
+# By these a version is one of ours.
+OWN = frozenset({"estimator", "params", "state_digest"})
 # When a person went back from this version, and to which: it is not promoted again by itself.
 ROLLED_BACK = "rolled_back"
 MLFLOW_ENVIRONMENT = {
@@ -137,25 +139,30 @@ class Registry:
             experiment, client = self._experiment(name), self._client
             titled = {**all_tags, runs.TITLE: shown.title, runs.NOTE: shown.summary}
             run_id = runs.start(client, experiment, params, metrics, titled, now)
-            if shown.rows is not None:
-                runs.log_training_set(client, run_id, f"models/{name}/training_set", shown.rows)
-            runs.log_documents(client, run_id, documents or {})
-            for number, trial in enumerate(trials):
-                runs.log_trial(client, experiment, run_id, number, trial, now)
-            origin = artifact.origin(all_tags, metrics)
-            signature = task_of_class(type(model)).signature(model)
-            model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
-            runs.log_model_made(client, run_id, model_id)
-            if self._registered(name) is None:
-                told = sys.modules[type(model).__module__].__doc__ or ""
-                client.create_registered_model(name, description=told.partition("\n")[0])
-            # A source of the form models:/<id> would be looked up in MLflow's global store.
-            made = client.create_model_version(
-                name, place, run_id, tags=all_tags, model_id=model_id, description=shown.summary
-            )
+            with runs.failed_unless_done(client, run_id):
+                if shown.rows is not None:
+                    runs.log_training_set(client, run_id, f"models/{name}/training_set", shown.rows)
+                runs.log_documents(client, run_id, documents or {})
+                for number, trial in enumerate(trials):
+                    runs.log_trial(client, experiment, run_id, number, trial, now)
+                origin = artifact.origin(all_tags, metrics)
+                signature = task_of_class(type(model)).signature(model)
+                model_id, place = self._log_model(name, run_id, state, recipe, origin, signature)
+                runs.log_model_made(client, run_id, model_id)
+                self._name(name, type(model))
+                # A source of the form models:/<id> would be looked up in MLflow's global store.
+                made = client.create_model_version(
+                    name, place, run_id, tags=all_tags, model_id=model_id, description=shown.summary
+                )
             # Only a run whose version exists is finished.
             client.set_terminated(run_id, end_time=runs.milliseconds(now))
         return int(made.version)
+
+    def _name(self, name: str, kind: type[Estimator]) -> None:
+        """Have the registered model, described by the first line of its file."""
+        if self._registered(name) is None:
+            told = sys.modules[kind.__module__].__doc__ or ""
+            self._client.create_registered_model(name, description=told.partition("\n")[0])
 
     def champion(self, name: str) -> Version | None:
         """The version that the alias champion names, None before the first promotion."""
@@ -166,24 +173,24 @@ class Registry:
             return self._version(self._existing(name, registered.aliases[CHAMPION]))
 
     def numbers(self, name: str) -> list[int]:
-        """The versions that exist, oldest first: any may have been deleted in MLflow by hand."""
+        """The versions that exist, oldest first: any may have been deleted in MLflow by hand.
+
+        What something else has registered under the name is none.
+        """
         with self._reached(f"list the versions of {name!r}"):
             found, token = [], None
             while True:
                 page = self._client.search_model_versions(
                     f"name='{name}'", order_by=["version_number ASC"], page_token=token
                 )
-                found += [int(version.version) for version in page]
+                found += [int(version.version) for version in page if _lacks(version) != OWN]
                 if not (token := page.token):
                     return found
 
     def newest(self, name: str) -> Version | None:
         """The version that was registered last, None where there is none."""
-        with self._reached(f"look up the newest version of {name!r}"):
-            found = self._client.search_model_versions(
-                f"name='{name}'", max_results=1, order_by=["version_number DESC"]
-            )
-            return self._version(found[0]) if found else None
+        numbers = self.numbers(name)
+        return self.version(name, numbers[-1]) if numbers else None
 
     def to_be_promoted(self, name: str) -> Version | None:
         """The newest version that a verdict asks to promote, if none since was promoted."""
@@ -191,6 +198,8 @@ class Registry:
             for found in self._client.search_model_versions(
                 f"name='{name}'", order_by=["version_number DESC"]
             ):
+                if _lacks(found) == OWN:
+                    continue
                 if {PROMOTED, ROLLED_BACK} & found.tags.keys():
                     return None
                 version = self._version(found)
@@ -381,9 +390,13 @@ class Registry:
         )
 
 
+def _lacks(found: "ModelVersion") -> frozenset[str]:
+    """Of the tags OWN those that are not there; they all lack where it is none of ours."""
+    return OWN - set(found.tags)
+
+
 def _require_ours(found: "ModelVersion") -> None:
-    missing = {"estimator", "params", "state_digest"} - set(found.tags)
-    if missing:
+    if missing := _lacks(found):
         raise RegistryError(
             f"Version {found.version} of {found.name!r} lacks the tags "
             f"{', '.join(sorted(missing))}: it was registered by something else; "

@@ -2,7 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,17 @@ class Shown:
     title: str = "a version"
     summary: str = ""
     rows: TrainingSet | None = None
+
+
+@contextmanager
+def failed_unless_done(client: "MlflowClient", run_id: str) -> Iterator[None]:
+    """Mark the run as failed where the block ends by an error, unless the store is out of reach."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
+        raise
 
 
 def start(

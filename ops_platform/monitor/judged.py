@@ -9,10 +9,10 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from ops_platform.models.baselines import PersonalFrequency
-from ops_platform.models.card import WITHIN
 from ops_platform.models.recommending import interactions_by
 from ops_platform.models.segments import of_customers
 from ops_platform.monitor.answers import Answers, would_give
+from ops_platform.monitor.estimate import WITHIN
 from ops_platform.monitor.scored import bought, score
 
 ALL = "all customers"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ops_platform.models.card import WITHIN
+from ops_platform.monitor.estimate import WITHIN
 from ops_platform.monitor.judged import ALL
 from ops_platform.monitor.live_tables import AS_OF, SERVED
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ops_platform.models.evaluation import RESAMPLES, Task
+from ops_platform.models.bootstrap import RESAMPLES
+from ops_platform.models.evaluation import Task
 from ops_platform.replay.backtest import DAILY, NEVER, Backtest
 
 TASKS: tuple[Task, ...] = ("all items", "discovery")

@@ -12,7 +12,7 @@ from ops_platform.models import item_item
 from ops_platform.models.baselines import Ease, PersonalFrequency, Popularity
 from ops_platform.models.demand import trend
 from ops_platform.models.evaluation import evaluate
-from ops_platform.models.interactions import Interactions, numbered
+from ops_platform.models.interactions import Interactions, by_day, numbered
 from ops_platform.models.item_item import ease, matrix, strongest
 from ops_platform.models.judging import judge
 from ops_platform.models.state import digest
@@ -95,6 +95,27 @@ def test_a_day_after_the_as_of_is_refused_as_a_leak(model, interactions):
 def test_wrong_interactions_are_refused_with_what_is_wrong(broken, message):
     with pytest.raises(TrainingError, match=message):
         Recommender().fit(broken, AS_OF)
+
+
+def test_any_table_of_events_will_do(interactions):
+    events = pd.DataFrame(
+        [("a", 7, "2024-03-01T09:00", 2.0), ("a", 7, "2024-03-01T17:00", 1.0),
+         ("a", 8, "2024-03-02T09:00", 1.0), ("a", 8, "2024-03-02T10:00", -1.0),
+         ("b", 9, "2024-03-03T09:00", 1.0), (None, 9, "2024-03-03T09:00", 1.0)],
+        columns=["user", "item", "timestamp", "pieces"],
+    )  # fmt: skip
+    kept = by_day(events, weight="pieces")
+    assert kept.to_dict("list") == {
+        "customer_id": ["a", "b"], "product_id": ["7", "9"],
+        "day": [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-03-03")],
+    }  # fmt: skip
+    assert len(by_day(events)) == 3
+    with pytest.raises(TrainingError, match="visitor not found among user, item"):
+        by_day(events, user="visitor")
+    # Without an as-of it is the newest day.
+    newest, given = Recommender().fit(interactions), Recommender().fit(interactions, AS_OF)
+    assert interactions["day"].max().date() == AS_OF
+    assert all(np.array_equal(one, given.state()[name]) for name, one in newest.state().items())
 
 
 def test_a_parameter_that_is_not_positive_is_refused(interactions):

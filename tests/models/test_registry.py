@@ -119,6 +119,26 @@ def test_a_version_registered_by_something_else_is_refused(registry, model):
         registry.load(NAME, 1)
 
 
+def test_a_foreign_version_is_in_nobodys_way(registry, model):
+    register(registry, model)
+    source = registry._client.get_model_version(NAME, "1").source
+    registry._client.create_model_version(NAME, source)
+    assert [one.version for one in registry.versions(NAME)] == [1]
+    assert registry.newest(NAME).version == 1
+
+
+def test_a_version_that_could_not_be_registered_leaves_a_run_that_failed(
+    registry, model, monkeypatch
+):
+    # A name that MLflow refuses, once all else of the run is written.
+    with pytest.raises(RegistryError, match="Can't register a version"):
+        registry.register("a/b", model, metrics={}, tags={}, now=NOW)
+    [experiment] = [e for e in registry._client.search_experiments() if e.name == "a/b"]
+    assert [
+        run.info.status for run in registry._client.search_runs([experiment.experiment_id])
+    ] == ["FAILED"]
+
+
 def test_a_version_without_its_record_of_registration_is_told_with_what_to_do(registry, model):
     register(registry, model)
     registry.verify(NAME, 1)

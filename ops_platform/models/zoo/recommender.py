@@ -79,8 +79,11 @@ class Recommender(BaseEstimator):
         self.threads = threads
         self.seed = seed
 
-    def fit(self, interactions: pd.DataFrame, as_of: date) -> Self:
-        """Learn from distinct (customer_id, product_id, day) up to `as_of`.
+    def fit(self, interactions: pd.DataFrame, as_of: date | None = None) -> Self:
+        """Learn from distinct (customer_id, product_id, day) up to `as_of`, or the newest of them.
+
+        `interactions.by_day` makes them of any table of events. A purchase is as old as it is on
+        `as_of`, also when asked later.
 
         Raises
         ------
