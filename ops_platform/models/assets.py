@@ -19,7 +19,13 @@ from ops_platform.models.provenance import made_with
 from ops_platform.models.registry import Registry
 from ops_platform.models.search import Trial
 from ops_platform.models.task import Rules
-from ops_platform.models.training import Outcome, read_training_set, require_fit, train
+from ops_platform.models.training import (
+    Outcome,
+    can_be_judged,
+    read_training_set,
+    require_fit,
+    train,
+)
 from ops_platform.models.validation import searched
 from ops_platform.settings import Settings
 
@@ -132,7 +138,7 @@ def model_asset(name: str, sources: list[Contract]) -> dg.AssetsDefinition:
             _require_sound(lake, sources, settings)
         made, rules = made_with(settings), rules_of(settings)
         trials = list[Trial]()
-        if config.trials:
+        if config.trials and can_be_judged(registry, rows, name, rules):
             trials = searched(
                 lake,
                 rows,

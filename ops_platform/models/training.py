@@ -138,6 +138,15 @@ def train(
     return Outcome(version, verdict.reason, verdict, found["metrics"], told)
 
 
+def can_be_judged(registry: Registry, rows: TrainingSet, name: str, rules: Rules) -> bool:
+    """Whether there are days by which `train` can judge a version, which a search has to wait for.
+
+    Raises RegistryError where the registry can't be reached.
+    """
+    rules = task_of(name).window(estimator(name), rules)
+    return _cut(rows, registry.champion(name), rules) is not None
+
+
 def _register(
     registry: Registry,
     task: Task,

@@ -28,7 +28,7 @@ from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.task import Rules
-from ops_platform.models.training import read_training_set, recipe_of, train
+from ops_platform.models.training import can_be_judged, read_training_set, recipe_of, train
 from ops_platform.models.zoo.purchase_probability import FEATURES, PurchaseProbability
 from ops_platform.serve.promotion import Served, put_in_service
 from ops_platform.serve.rollback import roll_back
@@ -59,6 +59,10 @@ def trained(home: Home, seed: int = 0):
         *(home.lake, home.registry, rows, NAME),
         **{"seed": seed, "rules": RULES, "cause": "by hand", "made": made(), "now": NOW},
     )
+
+
+def judgeable(home: Home) -> bool:
+    return can_be_judged(home.registry, read_training_set(home.lake, NAME), NAME, RULES)
 
 
 def served(home: Home) -> Served | None:
@@ -225,8 +229,9 @@ def test_a_challenger_waits_until_a_whole_horizon_has_passed_since_the_champion(
     assert trained(home).verdict.decision == "first"
     served(home)
     home.publish(orders(), NEWEST - timedelta(days=1), VIEWS)
-    assert trained(home).verdict.decision == "too early"
+    assert trained(home).verdict.decision == "too early" and not judgeable(home)
     home.publish(orders(), NEWEST, VIEWS)
+    assert judgeable(home)
     outcome = trained(home)
     assert outcome.version == 2
     assert outcome.verdict.window_start == NEWEST - timedelta(days=29)
