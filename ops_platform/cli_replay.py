@@ -82,7 +82,7 @@ def table(found: "Backtest", told: "list[Figure]") -> Table:
         ),
         caption="NDCG@20, what daily retraining has more, share of daily's gain over never",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
         title=f"{found.model}, {found.first} to {found.last}, {told[0].task}: "
         f"{told[0].visits:,} visits",
     )
