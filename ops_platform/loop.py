@@ -202,7 +202,8 @@ class Loop:
         newest = self._registry.newest(self.model) if self._has_registry else None
         if newest and self._is_new(f"version {newest.version}"):
             verdict = json.loads(newest.tags["verdict"])
-            self.say(f"gate on version {newest.version}: {verdict['decision']}")
+            held_back = "" if verdict["promote"] else ", held back"
+            self.say(f"gate on version {newest.version}: {verdict['decision']}{held_back}")
 
     def _tell_service(self) -> None:
         ready = self.ask("readyz")
