@@ -128,7 +128,27 @@ class NewCategory:
         )
 
 
-Drift = TasteShift | PriceShift | NewCategory
+@dataclass(frozen=True)
+class NewAssortment:
+    """On `day` about this `share` of the products leaves, and as many others come.
+
+    Raises ValueError for what is no share.
+    """
+
+    day: date
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must be from 0 to 1, not {self.share}")
+
+    def change(self, world: World, rng: np.random.Generator) -> World:
+        """The world with the others, of the same groups."""
+        return renewed(world, rng, self.share)
+
+
+Drift = TasteShift | PriceShift | NewCategory | NewAssortment
 
 
 def renewed(world: World, rng: np.random.Generator, share: float) -> World:

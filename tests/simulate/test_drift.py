@@ -10,12 +10,12 @@ from statistics import fmean, median
 
 import pytest
 
-from ops_platform.simulate.change import NewCategory, PriceShift, TasteShift
+from ops_platform.simulate.change import NewAssortment, NewCategory, PriceShift, TasteShift
 from ops_platform.simulate.shop import Shop, order_files, write_orders
 
 DAY = date(2024, 3, 14)
 SMALL = Shop(days=110, customers=80, products=80, dirty_rate=0, renewal=0)
-DRIFTS = (TasteShift(DAY, 0.5), PriceShift(DAY, 1.5), NewCategory(DAY))
+DRIFTS = (TasteShift(DAY, 0.5), PriceShift(DAY, 1.5), NewCategory(DAY), NewAssortment(DAY, 0.3))
 
 Row = dict[str, str]
 
@@ -140,6 +140,14 @@ def test_a_new_category_is_bought_from_its_day_on() -> None:
     assert len({row["Description"].split(" ", 2)[2] for row in new}) == 1
 
 
+def test_a_new_assortment_replaces_its_share_of_the_products_at_once() -> None:
+    early, late = split(rows(replace(SMALL, drifts=(NewAssortment(DAY, 0.3),))))
+    before, after = ({row["StockCode"] for row in part} for part in (early, late))
+    assert len(after - before) == len(before - after) == pytest.approx(0.3 * 80, abs=10)
+    kinds = [{row["Description"].split(" ", 2)[2] for row in part} for part in (early, late)]
+    assert kinds[0] == kinds[1]
+
+
 def test_products_leave_and_others_come_at_their_rate() -> None:
     shop = replace(SMALL, renewal=0.03, days=150)
     read = rows(shop)
@@ -176,6 +184,7 @@ def test_renewal_changes_the_assortment_and_not_its_kind() -> None:
         (lambda: PriceShift(DAY, 0), "factor"),
         (lambda: NewCategory(DAY, products=0), "products"),
         (lambda: NewCategory(DAY, attraction=0), "attraction"),
+        (lambda: NewAssortment(DAY, 1.1), "share"),
         (lambda: Shop(renewal=-0.1), "renewal"),
     ],
 )
