@@ -41,7 +41,7 @@ from ops_platform.simulate.shop import Shop, write_orders
 SEEDS = range(100, 120)
 SHOP = Shop(days=180 + 1 + 365, customers=400, products=300, dirty_rate=0)
 AS_OF = SHOP.start + timedelta(days=180)
-# So that the fallback's retraining is just not due within the 21 days.
+# So that the fallback's retraining is not due within 21 days more.
 SHIFT = AS_OF + timedelta(days=8)
 
 # The inputs are learned from 90 days of 500 rows before anything is raised: these shops are larger.
