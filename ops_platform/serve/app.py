@@ -16,6 +16,7 @@ from ops_platform.serve.limits import Limits
 from ops_platform.serve.log import DeliveryLog
 from ops_platform.serve.problems import tell_problems
 from ops_platform.serve.service import Service
+from ops_platform.serve.shortcut import Shortcut
 
 
 def make_app(
@@ -53,7 +54,10 @@ def make_app(
     )
     tell_problems(app)
     answering = lists.Lists(service, served)
-    app.include_router(lists.one_list(answering))
+    one_list = lists.one_list(answering)
+    app.include_router(one_list)
+    # Inside of what answers when anything fails.
+    app.add_middleware(Shortcut, lists=answering, route=one_list.routes[0])
     app.include_router(lists.routes(answering))
     app.include_router(operations.feedback(feedback))
     app.include_router(operations.administration(service, now))

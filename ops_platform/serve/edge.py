@@ -6,7 +6,7 @@ import time
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ops_platform.serve.metrics import REQUESTS, SECONDS
+from ops_platform.serve.metrics import requests_of, seconds_of
 
 BODY_SECONDS = 10.0
 BODY_MAX, PASSED_OVER_MAX = 1_000_000, 10_000_000
@@ -56,8 +56,8 @@ class Edge:
         finally:
             route = getattr(scope.get("route"), "path", "none")
             version = str(scope["state"].get("version", ""))
-            REQUESTS.labels(route, str(status), version).inc()
-            SECONDS.labels(route, version).observe(time.perf_counter() - began)
+            requests_of(route, status, version).inc()
+            seconds_of(route, version).observe(time.perf_counter() - began)
 
 
 def _guard(message: Message) -> None:

@@ -1,5 +1,6 @@
 """The routes that answer for customers: lists, one or many, and purchase probabilities."""
 
+from collections.abc import Sequence
 from functools import partial
 from random import Random
 from typing import Annotated, Any
@@ -10,7 +11,6 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from ops_platform.serve.access import JSON_ONLY, needs
 from ops_platform.serve.experiment import CHALLENGER, CHAMPION
 from ops_platform.serve.keys import Scope
-from ops_platform.serve.lean import lean_route
 from ops_platform.serve.log import Answer, DeliveryLog
 from ops_platform.serve.messages import (
     Asked,
@@ -21,7 +21,7 @@ from ops_platform.serve.messages import (
     PurchaseProbability,
     Recommendations,
 )
-from ops_platform.serve.metrics import ANSWERS
+from ops_platform.serve.metrics import answers_of
 from ops_platform.serve.problems import documented
 from ops_platform.serve.scorer import Question, Ranked, Scorer
 from ops_platform.serve.service import Service
@@ -29,6 +29,8 @@ from ops_platform.serve.service import Service
 # Begins anywhere in each process; asking the system for each id takes longer than the answer.
 _ids = Random()  # noqa: S311
 SCOPE: Scope = "recommend"
+PREFIX = "/v1"
+LISTS = f"{PREFIX}/recommendations/"
 UNKNOWN = "This customer is not known: here is what is popular."
 
 
@@ -45,23 +47,34 @@ class Lists:
         """Store them."""
         self._service, self._log = service, log
 
+    @property
+    def present(self) -> Scorer | None:
+        """The scorer of the release that serves, which a request takes once; None before it."""
+        return self._service.scorer
+
     def scorer(self, request: Request) -> Scorer:
-        """The scorer of the release that serves, which a request takes once; raises 503."""
-        scorer = self._service.scorer
+        """The same, told to the metrics; raises 503."""
+        scorer = self.present
         if scorer is None:
             raise HTTPException(503)
         request.state.version = scorer.manifest.version
         return scorer
 
-    def answer(self, scorer: Scorer, asked: Asked) -> dict[str, Any]:
+    def answer(
+        self,
+        scorer: Scorer,
+        customer_id: str,
+        filters: Filters | Asked,
+        session: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """The answer to one question, which is logged: `Recommendations`, for orjson to encode.
 
         It is the challenger's where that is its share. One that fails is passed over, and a shadow
         is asked later.
         """
-        customer = self._service.as_stored(scorer, asked.customer_id)
+        customer = self._service.as_stored(scorer, customer_id)
         question = Question(
-            customer, asked.k, asked.exclude_bought, asked.category, tuple(asked.session)
+            customer, filters.k, filters.exclude_bought, filters.category, tuple(session)
         )
         trial, by, found = self._service.challenger.trial, scorer, None
         is_taken = trial is not None and trial.takes(customer)
@@ -76,10 +89,10 @@ class Lists:
         self._record(
             request_id, by, customer, True, found, CHAMPION if by is scorer else CHALLENGER
         )
-        ANSWERS.labels(str(known).lower(), str(manifest.version)).inc()
+        answers_of(known, manifest.version).inc()
         return {
             "request_id": request_id,
-            "customer_id": asked.customer_id,
+            "customer_id": customer_id,
             "known": known,
             "message": None if known else UNKNOWN,
             "model": manifest.model,
@@ -135,8 +148,8 @@ def _encoded(answer: dict[str, Any]) -> Response:
 
 
 def one_list(lists: Lists) -> APIRouter:
-    """The route of one customer's list, which is asked most."""
-    router = _router(route_class=lean_route(SCOPE, Filters))
+    """The route of one customer's list; what is well is answered by the shortcut before it."""
+    router = _router()
 
     # As a path: an id may hold a slash.
     @router.get("/recommendations/{customer_id:path}", response_model=Recommendations)
@@ -144,11 +157,7 @@ def one_list(lists: Lists) -> APIRouter:
         request: Request, customer_id: CustomerId, filters: Annotated[Filters, Query()]
     ) -> Response:
         """Products for a customer, best first; for one who is not known what is popular now."""
-        asked = Asked.model_construct(customer_id=customer_id, session=[], **filters.__dict__)
-        answer = lists.answer(lists.scorer(request), asked)
-        # A challenger's, maybe: its errors and times are told by its own version.
-        request.state.version = answer["version"]
-        return _encoded(answer)
+        return _encoded(lists.answer(lists.scorer(request), customer_id, filters))
 
     return router
 
@@ -165,7 +174,10 @@ def routes(lists: Lists) -> APIRouter:
     def batch(request: Request, asked: Batch) -> Response:
         """Lists for several customers, each with its filters and what the customer looks at."""
         scorer = lists.scorer(request)
-        return _encoded({"answers": [lists.answer(scorer, one) for one in asked.requests]})
+        answers = [
+            lists.answer(scorer, one.customer_id, one, one.session) for one in asked.requests
+        ]
+        return _encoded({"answers": answers})
 
     @router.get(
         "/customers/{customer_id:path}/purchase-probability",
@@ -179,10 +191,9 @@ def routes(lists: Lists) -> APIRouter:
     return router
 
 
-def _router(**given: Any) -> APIRouter:
+def _router() -> APIRouter:
     return APIRouter(
-        prefix="/v1",
+        prefix=PREFIX,
         dependencies=[needs(SCOPE)],
         responses=documented(401, 403, 408, 422, 429, 500, 503),
-        **given,
     )

@@ -36,7 +36,7 @@ class Entry(Protocol):
         """The number of its lines."""
         ...
 
-    def lines(self, at: str) -> list[bytes]:
+    def content(self, at: str) -> bytes:
         """Its lines as they are delivered, of an ISO time in UTC."""
         ...
 
@@ -62,7 +62,7 @@ class Answer:
         """The number of products."""
         return len(self.found.products)
 
-    def lines(self, at: str) -> list[bytes]:
+    def content(self, at: str) -> bytes:
         """As the contract `served` wants them."""
         about = orjson.dumps(
             {
@@ -77,7 +77,10 @@ class Answer:
                 "shown": self.shown,
             }
         )
-        return [b"%b,%b\n" % (about[:-1], product) for product in self.found.logged]
+        if not self.found.logged:
+            return b""
+        begins = about[:-1] + b","
+        return begins + (b"\n" + begins).join(self.found.logged) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,15 @@ class Feedback:
         """The number of events."""
         return len(self.seen)
 
-    def lines(self, at: str) -> list[bytes]:
+    def content(self, at: str) -> bytes:
         """As the contract `feedback` wants them."""
-        return [
+        return b"".join(
             orjson.dumps(
                 {"answer_id": answer, "product_id": product, "kind": kind, "occurred_at": at},
                 option=orjson.OPT_APPEND_NEWLINE,
             )
             for answer, product, kind in self.seen
-        ]
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,10 @@ class DeliveryLog:
     def _run(self) -> None:
         while not self._stopping.wait(WAKE_SECONDS) or self._waiting:
             while batch := self._next():
-                self._write([line for at, entry in batch for line in _lines(at, entry)])
+                self._write(
+                    b"".join(_content(at, entry) for at, entry in batch),
+                    sum(len(entry) for _, entry in batch),
+                )
             if self._part is not None and self._part.is_due(self.seconds, self.lines):
                 self._deliver()
         self._deliver()
@@ -175,21 +181,21 @@ class DeliveryLog:
     def _next(self) -> list[tuple[datetime, Entry]]:
         return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, content: bytes, lines: int) -> None:
         try:
             if self._part is None:
                 self._part = _Part(self.folder, self.now())
-            self._part.append(lines)
+            self._part.append(content, lines)
         except (OSError, OpsError) as error:
-            self._lose(len(lines), f"{self.folder}: {error}")
+            self._lose(lines, f"{self.folder}: {error}")
             if self._part is not None and self._part.is_torn:
                 # Its last line may be cut; whoever starts next delivers what is whole of it.
                 self._part.file.close()
                 self._part = None
             return
         with self._counting:
-            self._written += len(lines)
-        LINES.labels(self.folder.name, "written").inc(len(lines))
+            self._written += lines
+        LINES.labels(self.folder.name, "written").inc(lines)
 
     def _deliver(self) -> None:
         part, self._part = self._part, None
@@ -224,13 +230,12 @@ class _Part:
         self.is_torn = False
         self._began = time.monotonic()
 
-    def append(self, lines: list[bytes]) -> None:
-        """Write all of these lines or, where the disk is full, none."""
-        content = memoryview(b"".join(lines))
+    def append(self, content: bytes, lines: int) -> None:
+        """Write all of so many lines or, where the disk is full, none."""
+        rest = memoryview(content)
         try:
-            written = 0
-            while written < len(content):
-                written += self.file.write(content[written:]) or 0
+            while rest:
+                rest = rest[self.file.write(rest) or 0 :]
         except OSError:
             self.is_torn = True
             self.file.truncate(self.bytes)
@@ -238,7 +243,7 @@ class _Part:
             self.is_torn = False
             raise
         self.bytes += len(content)
-        self.lines += len(lines)
+        self.lines += lines
 
     def is_due(self, seconds: float, lines: int) -> bool:
         return self.lines >= lines or time.monotonic() - self._began >= seconds
@@ -291,5 +296,5 @@ def _delivery(part: Path) -> Path:
     return part.with_name(part.name.removesuffix(PART) + DELIVERY)
 
 
-def _lines(at: datetime, entry: Entry) -> list[bytes]:
-    return entry.lines(f"{at.isoformat(timespec='microseconds')}Z")
+def _content(at: datetime, entry: Entry) -> bytes:
+    return entry.content(f"{at.isoformat(timespec='microseconds')}Z")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import date, datetime
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -39,6 +40,24 @@ CHALLENGER = Counter(
     "ops_challenger_answers", "Answers of a challenger that is tried.", ["mode", "outcome"]
 )
 LINES = Counter("ops_log_lines", "Lines of a log, written or lost.", ["log", "outcome"])
+
+
+@cache
+def requests_of(route: str, status: int, version: str) -> Counter:
+    """The counter of these requests; to find it among the others takes longer than to count."""
+    return REQUESTS.labels(route, str(status), version)
+
+
+@cache
+def seconds_of(route: str, version: str) -> Histogram:
+    """The histogram of these requests' times."""
+    return SECONDS.labels(route, version)
+
+
+@cache
+def answers_of(known: bool, version: int) -> Counter:
+    """The counter of these lists."""
+    return ANSWERS.labels(str(known).lower(), str(version))
 
 
 class Staleness(Collector):

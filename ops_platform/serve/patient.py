@@ -32,11 +32,14 @@ class PatientProtocol(HttpToolsProtocol):
         """Count what comes before the headers have ended."""
         if self._in_headers:
             self._bytes += len(data)
-            if self._waiting is None:
-                self._wait()
         super().data_received(data)
-        if self._in_headers and self._bytes > HEADER_BYTES and not self.transport.is_closing():
+        # Headers that came at once are nothing to wait for.
+        if not (self._in_headers and self._bytes) or self.transport.is_closing():
+            return
+        if self._bytes > HEADER_BYTES:
             self._refuse(431, "The headers are too large.")
+        elif self._waiting is None:
+            self._wait()
 
     def on_message_begin(self) -> None:
         """Begin with the headers of a request."""

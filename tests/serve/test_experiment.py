@@ -9,7 +9,7 @@ from ops_platform.serve import experiment, release
 from ops_platform.serve.experiment import Experiment
 from ops_platform.serve.lists import Lists
 from ops_platform.serve.log import DeliveryLog
-from ops_platform.serve.messages import Asked
+from ops_platform.serve.messages import Filters
 from ops_platform.serve.old_releases import remove_old
 from ops_platform.serve.service import Service
 from ops_platform.serve.trial import FAILED_MAX, LAST, Cost
@@ -48,7 +48,7 @@ def inside(tried):
     lists = Lists(service, log)
     service.start()
     log.start()
-    yield service, lambda customer: lists.answer(service.scorer, Asked(customer_id=customer))
+    yield service, lambda customer: lists.answer(service.scorer, customer, Filters())
     service.stop()
     log.close()
 
