@@ -60,7 +60,7 @@ class Answer:
 
     def __len__(self) -> int:
         """The number of products."""
-        return len(self.found.products)
+        return len(self.found.logged)
 
     def content(self, at: str) -> bytes:
         """As the contract `served` wants them."""

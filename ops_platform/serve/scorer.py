@@ -1,8 +1,8 @@
 """Answers from a release, with numpy alone: the lists of the model itself, and why each product."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from weakref import proxy
 
 import numpy as np
@@ -53,21 +53,28 @@ class Recommended:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What is recommended, best first, and the same as JSON: an array of objects.
+    """What is recommended, best first, encoded once.
 
-    Of an answer that is remembered both encodings are made once.
+    Bytes alone, for thousands are remembered: of objects the collector of garbage would walk
+    through all, while nobody is answered.
+
+    Parameters
+    ----------
+    encoded : as JSON, an array of objects.
+    logged : what the log says of each product, as JSON without the brace that opens it.
     """
 
-    products: list[Recommended]
     encoded: bytes
+    logged: tuple[bytes, ...]
 
-    @cached_property
-    def logged(self) -> list[bytes]:
-        """What the log says of each product, as JSON without the brace that opens it."""
-        return [
-            orjson.dumps({"rank": rank, "product_id": one.product_id, "score": one.score})[1:]
-            for rank, one in enumerate(self.products, start=1)
-        ]
+
+def encode(products: Sequence[Recommended]) -> Ranked:
+    """Products, best first, for the customer and for the log."""
+    lines = [
+        orjson.dumps({"rank": rank, "product_id": one.product_id, "score": one.score})
+        for rank, one in enumerate(products, start=1)
+    ]
+    return Ranked(orjson.dumps(products), tuple(line[1:] for line in lines))
 
 
 class Scorer:
@@ -166,8 +173,7 @@ class Scorer:
         return [(name, self._described(name)) for name in names]
 
     def _answer(self, question: Question) -> Ranked:
-        products = self.recommend(question)
-        return Ranked(products, orjson.dumps(products))
+        return encode(self.recommend(question))
 
     def _session(self, question: Question) -> np.ndarray:
         known = {self._numbers[one] for one in question.session if one in self._numbers}

@@ -14,7 +14,7 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.location import Lake
 from ops_platform.serve import log
 from ops_platform.serve.log import Answer, DeliveryLog, deliver_left
-from ops_platform.serve.scorer import Ranked, Recommended
+from ops_platform.serve.scorer import Recommended, encode
 from ops_platform.settings import PROJECT
 from tests.serve.conftest import until
 
@@ -25,8 +25,9 @@ LINE = b'{"answer_id": "1", "rank": 1}\n'
 def answer(number: int = 0, products: int = 3) -> Answer:
     found = [Recommended(f"p{n}", "", 1 / (n + 1), "popular now") for n in range(products)]
     release = "v1-0123456789ab"
-    ranked = Ranked(found, b"")
-    return Answer(f"{number:032x}", "c1", True, "recommender", 1, release, ranked, "champion", True)
+    return Answer(
+        f"{number:032x}", "c1", True, "recommender", 1, release, encode(found), "champion", True
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A release answers as its model does, to the last digit, and says why."""
 
+import gc
 import json
 import weakref
 from dataclasses import asdict
@@ -139,10 +140,12 @@ def test_what_is_remembered_is_what_is_answered_and_goes_with_its_release(home, 
     scorer = Scorer(load(home.folder / home.release().release))
     question = Question("c001", 5)
     found = scorer.answer(question)
-    assert found.products == scorer.recommend(question)
-    assert json.loads(found.encoded) == [asdict(one) for one in found.products]
+    products = scorer.recommend(question)
+    assert json.loads(found.encoded) == [asdict(one) for one in products]
     assert scorer.answer(Question("c001", 5)) is found
-    assert scorer.answer(Question("c001", 4)).products == found.products[:4]
+    assert scorer.answer(Question("c001", 4)).logged == found.logged[:4]
+    # The collector of garbage, while which nobody is answered, passes over what it holds.
+    assert not any(map(gc.is_tracked, gc.get_referents(*vars(found).values())))
     left = weakref.ref(scorer)
     del scorer
     assert left() is None
