@@ -82,9 +82,9 @@ def report(
     """Compare the arms by whether customers bought what they were shown first within some days.
 
     A customer counts once, by the first answer since the experiment began, when these days are over
-    in the published data. Of a split each is weighed by how likely its arm was (Horvitz and
-    Thompson 1952), so that the difference of the shares is a mean of bounded observations, whatever
-    the share does over time; of a shadow both answers for the same customer are compared.
+    in the published data. Of a split each is `weighed`, so that the difference of the shares is a
+    mean of bounded observations, whatever the share does over time; of a shadow both answers for
+    the same customer are compared.
 
     Raises NotPublishedError where something was served, and nothing is published.
     """
@@ -93,9 +93,11 @@ def report(
         name: _arm(found.loc[found["arm"] == name, "bought"]) for name in (CHAMPION, CHALLENGER)
     }
     is_shadow = experiment.mode == SHADOW
-    values = _pairs(found) if is_shadow else _weighed(found, experiment.share)
-    low, high = (-1.0, 1.0) if is_shadow else (-1 / (1 - experiment.share), 1 / experiment.share)
-    difference = sequence(values, low, high, alpha) if len(values) else None
+    is_challenger = (found["arm"] == CHALLENGER).to_numpy()
+    bought = found["bought"].to_numpy(dtype=float)
+    values = _pairs(found) if is_shadow else weighed(bought, is_challenger, experiment.share)
+    most = 1.0 if is_shadow else 1 / min(experiment.share, 1 - experiment.share)
+    difference = sequence(values, -most, most, alpha) if len(values) else None
     return Report(days, arms, len(values), difference)
 
 
@@ -141,9 +143,22 @@ def _arm(bought: pd.Series) -> Arm:
     return Arm(len(bought), float(bought.mean()) if len(bought) else None)
 
 
-def _weighed(found: pd.DataFrame, share: float) -> np.ndarray:
-    weights = np.where(found["arm"] == CHALLENGER, 1 / share, -1 / (1 - share))
-    return np.asarray(found["bought"].to_numpy(dtype=float) * weights)
+def weighed(bought: np.ndarray, is_challenger: np.ndarray, share: float) -> np.ndarray:
+    """Observations of the difference of the arms' shares, no further from 0 than 1 / either share.
+
+    Each is weighed by how likely its arm was (Horvitz and Thompson 1952), less the share of those
+    before it who bought. That is known beforehand and favours no arm, so the mean stays the
+    difference; without it the arms' sizes, which chance decides, outweigh what they do.
+
+    Parameters
+    ----------
+    bought : 0 or 1, float (n,), in the order of serving.
+    is_challenger : bool (n,).
+    share : of the customers who are the challenger's.
+    """
+    expected = (1 + np.cumsum(bought) - bought) / (2 + np.arange(len(bought)))
+    weights = np.where(is_challenger, 1 / share, -1 / (1 - share))
+    return np.asarray((bought - expected) * weights)
 
 
 def _pairs(found: pd.DataFrame) -> np.ndarray:

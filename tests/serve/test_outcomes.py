@@ -106,7 +106,10 @@ def test_who_bought_what_was_shown_first_in_time_counts_once(home):
     )  # fmt: skip
     assert arms(home, tried()) == {"champion": Arm(5, 2 / 5), "challenger": Arm(2, 1.0)}
     found = report(home.lake, NAME, tried(), DAYS)
-    assert found.difference.mean == pytest.approx((2 * 2 - 2 * 2) / 7)
+    # What each did less the share of those before, of whom one of two counts from the start.
+    champions = (1 - 1 / 2) + (0 - 2 / 3) + (0 - 2 / 4) + (0 - 2 / 5) + (1 - 2 / 6)
+    challengers = (1 - 3 / 7) + (1 - 4 / 8)
+    assert found.difference.mean == pytest.approx(2 * (challengers - champions) / 7)
     # So many days more must have passed.
     assert arms_of_days(home, 30) == {"champion": Arm(0, None), "challenger": Arm(0, None)}
 

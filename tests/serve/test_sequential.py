@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from ops_platform.serve.outcomes import weighed
 from ops_platform.serve.sequential import sequence
 
 ALPHA, SIMULATIONS, LENGTH, SHARE = 0.05, 400, 800, 0.2
 
 
 def split(rng, n: int, lift: float = 0.0, base: float | np.ndarray = 0.15) -> np.ndarray:
-    """What a split observes: weighed by how likely the arm was."""
+    """What a split observes."""
     is_challenger = rng.random(n) < SHARE
     bought = rng.random(n) < base + lift * is_challenger
-    return bought * np.where(is_challenger, 1 / SHARE, -1 / (1 - SHARE))
+    return weighed(bought.astype(float), is_challenger, SHARE)
 
 
 def shadow(rng, n: int) -> np.ndarray:
@@ -28,7 +29,7 @@ def test_without_a_difference_it_rejects_no_more_than_alpha_though_looked_at_alw
             values, bounds = shadow(rng, LENGTH), (-1.0, 1.0)
         else:
             base = season if kind == "drifting split" else 0.15
-            values, bounds = split(rng, LENGTH, base=base), (-1 / (1 - SHARE), 1 / SHARE)
+            values, bounds = split(rng, LENGTH, base=base), (-1 / SHARE, 1 / SHARE)
         # The p-value is the smallest of all looks so far.
         rejected += sequence(values, *bounds, ALPHA).p_value <= ALPHA
     assert rejected <= ALPHA * SIMULATIONS
@@ -45,9 +46,17 @@ def test_the_same_looks_reject_too_often_by_a_test_that_allows_one_look():
 
 
 def test_a_difference_is_found_and_the_interval_holds_it():
-    found = sequence(split(np.random.default_rng(1), 30_000, lift=0.06), -1.25, 5.0, ALPHA)
+    found = sequence(split(np.random.default_rng(4), 30_000, lift=0.06), -5.0, 5.0, ALPHA)
     assert found.p_value < 0.001
     assert 0 < found.low < 0.06 < found.high < 0.12
+
+
+def test_where_nearly_all_buy_the_sizes_of_the_arms_do_not_count_as_a_difference():
+    rng = np.random.default_rng(3)
+    found = sequence(split(rng, 2_000, base=0.9), -5.0, 5.0, ALPHA)
+    assert abs(found.mean) < 0.05
+    assert found.high - found.low < 0.2
+    assert sequence(split(rng, 3_000, lift=0.07, base=0.9), -5.0, 5.0, ALPHA).low > 0
 
 
 def test_it_never_looks_ahead_and_is_the_same_turned_round():
