@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.serving_home import Home, Service
@@ -51,7 +52,10 @@ def steady(home: Home, seconds: float) -> Found:
         by = [service.counted("ops_answers_total", version=version) for version in versions]
     release.point_to(home.folder, home.releases[0])
     holds = not (load.refused or load.broken) and max(took) <= TAKEN_UP_MAX and all(by)
-    told = f"{len(took)} swaps, taken up within {max(took):.2f} s; {by[0]:,} and {by[1]:,} answers"
+    told = (
+        f"{len(took)} swaps, taken up in {median(took):.2f} s, at most {max(took):.2f}; "
+        f"{by[0]:,} and {by[1]:,} answers"
+    )
     return Found("a swap each 5 s", load, holds, told)
 
 
