@@ -6,10 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ops_platform.errors import HashKeyError, OpsError, ReleaseError
-from ops_platform.serve import experiment, release
+from ops_platform.serve import experiment
 from ops_platform.serve.experiment import Experiment
-from ops_platform.serve.rehearsal import rehearse
-from ops_platform.serve.scorer import Scorer
+from ops_platform.serve.rehearsal import Loading
 from ops_platform.serve.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ class Challenger:
     ----------
     folder : of the model's releases.
     now : the platform's present, naive UTC.
-    require_key : raises HashKeyError where a release's customers can't be asked for.
+    loading : loads its release.
 
     Attributes
     ----------
@@ -33,10 +32,10 @@ class Challenger:
         self,
         folder: Path,
         now: Callable[[], datetime],
-        require_key: Callable[[release.Manifest], None],
+        loading: Loading,
     ) -> None:
         """Begin without one."""
-        self._folder, self._now, self._require_key = folder, now, require_key
+        self._folder, self._now, self._loading = folder, now, loading
         self.trial: Trial | None = None
         self._seen: tuple[tuple[int, int, int] | None, str | None] = (None, None)
 
@@ -73,10 +72,7 @@ class Challenger:
 
     def _trial(self, wanted: Experiment) -> Trial | None:
         try:
-            found = release.load(self._folder / wanted.release)
-            self._require_key(found.manifest)
-            scorer = Scorer(found)
-            rehearse(scorer)
+            scorer = self._loading.scorer(self._folder / wanted.release)
         except (ReleaseError, HashKeyError) as error:
             self._stop(wanted, str(error))
             return None

@@ -72,6 +72,7 @@ class Lists:
         It is the challenger's where that is its share. One that fails is passed over, and a shadow
         is asked later.
         """
+        self._service.loading.make_way()
         customer = self._service.as_stored(scorer, customer_id)
         question = Question(
             customer, filters.k, filters.exclude_bought, filters.category, tuple(session)

@@ -16,7 +16,7 @@ from ops_platform.errors import HashKeyError, ReleaseError
 from ops_platform.ingest.personal import SETTING, fingerprint, hashed, require
 from ops_platform.serve import release
 from ops_platform.serve.challenger import Challenger
-from ops_platform.serve.rehearsal import rehearse
+from ops_platform.serve.rehearsal import Loading
 from ops_platform.serve.scorer import Scorer
 
 POLL_SECONDS = 0.5
@@ -49,6 +49,7 @@ class Service:
     ----------
     scorer : None before the first release; a request takes it once and asks only that.
     refused : None while what the pointer names is what serves.
+    loading : who answers makes way for it.
     challenger : what is tried beside it.
     """
 
@@ -60,7 +61,8 @@ class Service:
     ) -> None:
         """Begin without a release."""
         self.folder, self.key = folder, key
-        self.challenger = Challenger(folder, now, self._require_key)
+        self.loading = Loading(self._require_key)
+        self.challenger = Challenger(folder, now, self.loading)
         self.scorer: Scorer | None = None
         self.refused: Refused | None = None
         self._seen: Seen | None = None
@@ -104,9 +106,7 @@ class Service:
         self._again = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, RETRY_SECONDS_MAX)
         try:
-            self._require_key(release.read_manifest(self.folder / pointed))
-            scorer = Scorer(release.load(self.folder / pointed))
-            rehearse(scorer)
+            scorer = self.loading.scorer(self.folder / pointed)
         except (ReleaseError, HashKeyError) as error:
             self._refuse(pointed, str(error))
             return

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from ops_platform.errors import ReleaseError
-from ops_platform.serve import release, service
+from ops_platform.serve import rehearsal, release, service
+from ops_platform.serve.lists import Lists
+from ops_platform.serve.log import DeliveryLog
+from ops_platform.serve.messages import Filters
 from ops_platform.serve.service import Service
 from tests.serve.conftest import NOW, copy_of, until
 
@@ -69,6 +72,33 @@ def test_it_is_not_read_again_at_each_look(served, disk):
         serving.look()
 
     assert disk.reads == 1
+
+
+def test_who_answers_makes_way_while_a_release_is_loaded_and_no_longer(served, monkeypatch):
+    serving, made = served
+    lists = Lists(serving, DeliveryLog(serving.folder / "served", lambda: NOW, 60))
+    rests, load = [], release.load
+    serving.look()
+    monkeypatch.setattr(rehearsal.time, "sleep", rests.append)
+
+    def answer():
+        return lists.answer(serving.scorer, "c001", Filters())
+
+    def look_again():
+        next((serving.folder / made).iterdir()).touch()
+        serving.look()
+
+    monkeypatch.setattr(release, "load", lambda place: answer() and load(place))
+    answer()
+    assert rests == []
+    look_again()
+    answer()
+    assert rests == [rehearsal.REST_SECONDS]
+    monkeypatch.setattr(release, "load", lambda place: answer() and load(place / "nowhere"))
+    look_again()
+    answer()
+    assert serving.refused
+    assert rests == [rehearsal.REST_SECONDS] * 2
 
 
 def test_what_fails_otherwise_is_tried_again_too(served, disk, monkeypatch):
