@@ -228,9 +228,12 @@ def models_rollback(
     from ops_platform.ingest.contract import customer_key
     from ops_platform.ingest.contract_file import read_contracts
     from ops_platform.lake.location import Lake
+    from ops_platform.models.estimators import estimator
     from ops_platform.serve.rollback import roll_back
 
     with working("going back") as settings:
+        # Another name would be told to have no champion.
+        estimator(name)
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
         lake, registry = Lake.at(settings), _registry(settings)
         served = roll_back(lake, registry, settings.releases, name, settings.now(), key, to)

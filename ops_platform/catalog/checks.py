@@ -58,12 +58,14 @@ def _check(instance: dg.DagsterInstance, spec: dg.AssetCheckSpec) -> Check:
     if event is None or event.dagster_event is None:
         return check
     evaluation: Any = event.dagster_event.event_specific_data
-    counts = (evaluation.metadata.get(name) for name in FAILING)
+    found_by_name = [evaluation.metadata.get(name) for name in FAILING]
+    # Of some checks the rows themselves are shown under such a name.
+    counts = [one.value for one in found_by_name if isinstance(one, dg.IntMetadataValue)]
     return Check(
         spec.name,
         spec.description or "",
         spec.blocking,
         PASSED if evaluation.passed else FAILED,
-        next((int(count.value) for count in counts if count is not None), None),
+        next((int(count) for count in counts if count is not None), None),
         datetime.fromtimestamp(found[0].create_timestamp, UTC).replace(tzinfo=None, microsecond=0),
     )

@@ -150,7 +150,8 @@ def evaluate(
     }
     if scores["all items"].empty:
         raise TrainingError(
-            "no known customer bought a known product in the window: choose another cut"
+            "no known customer bought a known product in the window: choose an earlier cut, before "
+            "the newest day of the data, or more days"
         )
     return [
         figure

@@ -317,6 +317,9 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
 
 def retraining_waits_for(instance: dg.DagsterInstance) -> str:
     """What the retraining sensor said last, empty before its first tick."""
+    # Dagster makes one for a moment where nothing has ever run.
+    if instance.schedule_storage is None:
+        return ""
     for state in instance.all_instigator_state():
         if state.instigator_name == RETRAINING:
             ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=2)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from inspect import signature
 from typing import Protocol
 
 import pandas as pd
@@ -102,9 +103,12 @@ def _single(spec: str) -> Policy:
         by_name = {key: float(value) for key, _, value in parameters if key}
         made: Policy = kind(*by_place, **by_name)
     except (TypeError, ValueError) as error:
+        # What a policy says of a value is plain, what Python says of the number of them is not.
+        why = f": {error}" if isinstance(error, ValueError) else ""
+        takes = ", ".join(signature(kind).parameters) or "no parameters"
         raise OpsError(
-            f"the retraining policy {spec!r} can't be made: {error}; it is written like every:28 "
-            "or worth_it:cost=3, with the parameters of its file in monitor/policies/"
+            f"the retraining policy {spec!r} can't be made{why}: {name} takes {takes}; it is "
+            "written like every:28 or worth_it:cost=3"
         ) from error
     return made
 

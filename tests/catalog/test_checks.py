@@ -27,7 +27,7 @@ def test_description_owner_and_last_results_are_known(tmp_path, monkeypatch):
         for name, passed, metadata in [
             ("no_gaps", True, {}),
             ("no_gaps", False, {"failing_rows": dg.MetadataValue.int(3)}),
-            ("size", False, {"rows": dg.MetadataValue.int(2)}),
+            ("size", False, {"failing_rows": dg.MetadataValue.md("| a |"), "failures": 2}),
         ]:
             instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(KEY, name, passed, metadata=metadata)

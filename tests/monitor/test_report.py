@@ -249,6 +249,11 @@ def test_a_model_without_a_page_keeps_no_other_from_its(home, instance, orders):
     assert newest(home.settings.home / "monitor", NAME) is not None
 
 
+def test_where_nothing_has_run_retraining_waits_for_nothing():
+    with dg.DagsterInstance.ephemeral() as nowhere:
+        assert retraining_waits_for(nowhere) == ""
+
+
 def test_what_retraining_waits_for_is_what_the_last_whole_tick_said(instance):
     state = InstigatorState(ORIGIN, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
     instance.add_instigator_state(state)
