@@ -77,5 +77,5 @@ def test_the_regularisation_is_chosen_before_the_cut(split):
 
 def test_a_window_without_purchases_is_refused(split):
     known, later = split
-    with pytest.raises(TrainingError, match="choose another cut"):
+    with pytest.raises(TrainingError, match="choose an earlier cut"):
         evaluate({"popularity": Popularity().fit(known, CUT)}, known, later[:0])
