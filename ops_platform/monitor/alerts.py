@@ -129,13 +129,18 @@ def _state(folder: Path, now: datetime, log: Log) -> Iterator[dict[str, Told]]:
         return
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        before: dict[str, Told] | None = None
         try:
             if path.exists():
                 state = _STATE.validate_json(path.read_bytes())
+            before = dict(state)
         except (OSError, ValueError) as error:
             log(f"{path} can't be read, so it is begun anew ({type(error).__name__})")
         yield state
-        _write(path, {key: one for key, one in state.items() if _counts(one, now)}, log)
+        kept = {key: one for key, one in state.items() if _counts(one, now)}
+        # A sensor looks each minute whether anything waits.
+        if kept != before:
+            _write(path, kept, log)
 
 
 def _counts(one: Told, now: datetime) -> bool:
