@@ -19,7 +19,7 @@ from ops_platform.lake.published import Published
 from ops_platform.models import provenance, state
 from ops_platform.models.estimators import estimator
 from ops_platform.models.kinds import task_of
-from ops_platform.models.training import recipe_of
+from ops_platform.models.recipe import recipe_of
 from ops_platform.settings import Settings
 
 STATE, REBUILT = "state.npz", "rebuilt.json"

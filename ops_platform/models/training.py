@@ -1,9 +1,6 @@
 """Training: the exact rows, the judging on a window by time, the gate, the refit, the record."""
 
-import hashlib
-import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -25,12 +22,12 @@ from ops_platform.models.gate import Verdict
 from ops_platform.models.kinds import task_of
 from ops_platform.models.pictures import pictures
 from ops_platform.models.provenance import MadeWith
+from ops_platform.models.recipe import recipe_of
 from ops_platform.models.registry import CHAMPION, Registry, Version
 from ops_platform.models.runs import Shown
 from ops_platform.models.search import Trial, best
 from ops_platform.models.task import CHALLENGER, Judged, Rules, Task, TrainingSet
 
-ROOM = "ops_platform.models."
 # Of a version: the parameters that a search found, as JSON.
 SEARCHED = "searched"
 FAULTS_TOLD = 5
@@ -241,23 +238,6 @@ def _identity(rows: TrainingSet, model: Estimator) -> dict[str, str]:
         "recipe": recipe_of(model),
         "params": json.dumps(model.get_params(), sort_keys=True),
     }
-
-
-def recipe_of(model: Estimator) -> str:
-    """Digest of the model's file and of all files of this room that it imports, or from."""
-    names, waiting = set[str](), [type(model).__module__]
-    while waiting:
-        name = waiting.pop()
-        if name in names or not name.startswith(ROOM):
-            continue
-        names.add(name)
-        held = vars(sys.modules[name]).values()
-        waiting += [
-            one.__name__ if inspect.ismodule(one) else getattr(one, "__module__", None) or ""
-            for one in held
-        ]
-    sources = [inspect.getsource(sys.modules[name]) for name in sorted(names)]
-    return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 
 
 def _judged(

@@ -13,9 +13,9 @@ from ops_platform.lake.location import Lake
 from ops_platform.models import provenance
 from ops_platform.models.estimators import estimator, unfitted
 from ops_platform.models.kinds import task_of
+from ops_platform.models.recipe import recipe_of
 from ops_platform.models.search import Say, Trial, search
 from ops_platform.models.task import CHALLENGER, Rules, TrainingSet
-from ops_platform.models.training import recipe_of
 
 WINDOWS = 2
 DAY = timedelta(days=1)

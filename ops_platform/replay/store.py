@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ops_platform.models.estimators import Recommends
-from ops_platform.models.training import recipe_of
+from ops_platform.models.recipe import recipe_of
 from ops_platform.monitor import profile
 from ops_platform.replay import history
 from ops_platform.replay.history import Scores, Visits, score

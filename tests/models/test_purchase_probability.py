@@ -26,9 +26,10 @@ from ops_platform.models.labels import IS_TRUE, current, label_times, labelled, 
 from ops_platform.models.odds_evaluation import evaluate
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
+from ops_platform.models.recipe import recipe_of
 from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.task import Rules
-from ops_platform.models.training import can_be_judged, read_training_set, recipe_of, train
+from ops_platform.models.training import can_be_judged, read_training_set, train
 from ops_platform.models.zoo.purchase_probability import FEATURES, PurchaseProbability
 from ops_platform.serve.promotion import Served, put_in_service
 from ops_platform.serve.rollback import roll_back
