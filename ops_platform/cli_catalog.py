@@ -37,8 +37,7 @@ def lineage(
         return
     for way, tree in trees.items():
         title = "is made from" if way == "up" else "goes into"
-        # As wide as its lines are where a program reads it.
-        console.print(drawn(tree, title), width=None if console.is_terminal else 500)
+        console.print(drawn(tree, title))
 
 
 def impact(

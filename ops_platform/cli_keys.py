@@ -50,7 +50,8 @@ def list_keys(as_json: Json = False) -> None:
     table = Table(Column("id", no_wrap=True), "name", "scopes", "created", "revoked")
     for key in found:
         table.add_row(
-            key.id, escape(key.name), ", ".join(key.scopes), key.created_at, key.revoked_at or ""
+            *(key.id, escape(key.name), ", ".join(key.scopes)),
+            *(at.partition(".")[0] for at in (key.created_at, key.revoked_at or "")),
         )
     console.print(table)
 

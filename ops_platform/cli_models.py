@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ops_platform.prompt import Json, console, errors, print_json, working
 
@@ -128,7 +128,8 @@ def _tables(title: str, model: str, figures: "list[Figure] | list[Odds]") -> Ite
 def _of_ranking(title: str, model: str, figures: "list[Figure]") -> Table:
     customers = figures[0].customers
     table = Table(
-        *("", "NDCG@20", "95 %", f"{escape(model)} / it", "95 %"),
+        Column(no_wrap=True),
+        *("NDCG@20", "95 %", f"{escape(model)} / it", "95 %"),
         title=f"{title}: {customers:,} customers",
     )
     for one in figures:
@@ -144,7 +145,8 @@ def _of_ranking(title: str, model: str, figures: "list[Figure]") -> Table:
 def _of_odds(title: str, model: str, figures: "list[Odds]") -> Table:
     first = figures[0]
     table = Table(
-        *("", first.metric, "95 %", "the model less it", "95 %"),
+        Column(no_wrap=True),
+        *(first.metric, "95 %", "the model less it", "95 %"),
         title=f"{title}: {first.customers:,} customers, true of {first.share:.1%}",
     )
     for one in figures:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Column, Table
@@ -148,6 +149,8 @@ def models_list(as_json: Json = False) -> None:
     table = Table(
         *(Column(name, no_wrap=True) for name in ("version", "as of")),
         *("decision", "score", "cause", ""),
+        box=SIMPLE_HEAD,
+        padding=0,
     )
     for one in found:
         score = one["metrics"].get(task_of(one["model"]).metric)
@@ -212,7 +215,8 @@ def models_show(
     console.print(f"version {version.version} of {version.name}{word}")
     # A prompt shows no pictures.
     text, *pictures = card.split("\n![")
-    console.print(Markdown(text))
+    # For a program as it is: a card that is drawn cuts off what is too wide for its tables.
+    console.print(Markdown(text) if console.is_terminal else escape(text), highlight=False)
     if pictures:
         console.print(f"Its pictures are among the artifacts of MLflow's run {version.run_id}.")
 

@@ -10,16 +10,56 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 from ops_platform.errors import OpsError
 from ops_platform.settings import Settings, telemetry_off
 
 SIGN_SECONDS = 5
+# In characters: more than any line has, and what a column of a table needs to be read at all.
+WIDE, LEAST = 10_000, 6
 
-console = Console()
-errors = Console(stderr=True)
+
+class Whole(Console):
+    """A console that cuts off nothing of what stands in a table.
+
+    At a terminal cells fold; those of a column that is `no_wrap`, for names, only where they leave
+    less than `LEAST` to each of the others. Where no person looks on, lines are as long as they
+    are.
+    """
+
+    @property  # type: ignore[misc]
+    def size(self) -> ConsoleDimensions:
+        """The terminal's; without one so wide that nothing is broken into lines."""
+        return super().size if self.is_terminal else ConsoleDimensions(WIDE, super().size.height)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print, as rich does."""
+        for table in objects:
+            if isinstance(table, Table):
+                self._let_fold(table)
+        super().print(*objects, **how)
+
+    def _let_fold(self, table: Table) -> None:
+        _, right, _, left = table.padding
+        least = 1 + sum(
+            1 + left + right + (self._longest(column) if column.no_wrap else LEAST)
+            for column in table.columns
+        )
+        for column in table.columns:
+            column.overflow = "fold"
+            column.no_wrap = column.no_wrap and least <= self.width
+
+    def _longest(self, column: Column) -> int:
+        found = (Measurement.get(self, self.options, cell).maximum for cell in column.cells)
+        return max(found, default=0)
+
+
+console = Whole()
+errors = Whole(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

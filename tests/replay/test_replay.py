@@ -25,7 +25,7 @@ def ask(home: Home, monkeypatch):
 
     def ask(*arguments: str, at=home.settings.home):
         monkeypatch.setenv("OPS_HOME", str(at))
-        done = CliRunner().invoke(app, ["replay", *arguments], env={"COLUMNS": "300"})
+        done = CliRunner().invoke(app, ["replay", *arguments])
         return done.exit_code, done.stdout, " ".join(done.stderr.split())
 
     return ask
