@@ -62,5 +62,8 @@ def revoke(identity: Annotated[str, typer.Argument(help="Its id: see `ops keys l
     from ops_platform.serve import keys
 
     with plain_errors() as settings:
-        revoked = keys.revoke(settings.keys, identity, settings.now())
-    console.print(f"key {revoked.id} of {escape(revoked.name)} is refused from now on")
+        key = keys.revoke(settings.keys, identity, settings.now())
+    told = (
+        f"was revoked before, at {key.revoked_at}" if key.revoked_at else "is refused from now on"
+    )
+    console.print(escape(f"key {key.id} of {key.name} {told}"), soft_wrap=True)

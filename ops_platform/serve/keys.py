@@ -64,17 +64,18 @@ def create(path: Path, name: str, scopes: Sequence[Scope], now: datetime) -> str
 
 
 def revoke(path: Path, identity: str, now: datetime) -> Key:
-    """Let the key of this id be refused from now on, and return what is kept of it.
+    """Let the key of this id be refused from now on, and return what was kept of it until now.
 
-    Raises KeyFileError when there is none, or when the file can't be read or written.
+    One that was revoked before stays as it was. Raises KeyFileError when there is none, or when
+    the file can't be read or written.
     """
     with _changing(path) as keys:
         found = next((key for key in keys if key.id == identity), None)
         if found is None:
             raise KeyFileError(f"{path} has no key {identity!r}: see `ops keys list`")
-        revoked = replace(found, revoked_at=found.revoked_at or now.isoformat())
-        keys[keys.index(found)] = revoked
-    return revoked
+        if found.revoked_at is None:
+            keys[keys.index(found)] = replace(found, revoked_at=now.isoformat())
+    return found
 
 
 def read(path: Path) -> list[Key]:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,8 @@ from ops_platform.serve import keys, limits
 from ops_platform.serve.keys import Keyring
 from ops_platform.serve.limits import Limits
 from tests.serve.conftest import NOW
+
+LATER = NOW + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -29,7 +32,8 @@ def test_a_key_is_found_until_it_is_revoked_and_only_by_all_of_it(path):
     mixed = "_".join([*text.split("_")[:2], other.split("_")[2]])
     for wrong in ("", "ops", text[:-1], text + "0", mixed, text.upper(), "é" * 90):
         assert ring.find(wrong) is None
-    assert keys.revoke(path, text.split("_")[1], NOW).revoked_at == NOW.isoformat()
+    assert keys.revoke(path, text.split("_")[1], NOW).revoked_at is None
+    assert keys.revoke(path, text.split("_")[1], LATER).revoked_at == NOW.isoformat()
     assert ring.find(text) is None
     assert ring.find(other)
     path.unlink()
@@ -97,8 +101,13 @@ def test_keys_are_made_listed_and_revoked_at_the_prompt(path, monkeypatch):
     assert not {"hash", "salt"} & listed.keys()
     assert "the shop" in ops(app, ["keys", "list"]).stdout
 
-    assert ops(app, ["keys", "revoke", listed["id"]]).exit_code == 0
+    assert "is refused from now on" in ops(app, ["keys", "revoke", listed["id"]]).stdout
     assert Keyring(path).find(text) is None
+    (revoked,) = keys.read(path)
+    again = ops(app, ["keys", "revoke", listed["id"]])
+    told = f"key {listed['id']} of the shop was revoked before, at {revoked.revoked_at}\n"
+    assert (again.exit_code, again.stdout) == (0, told)
+    assert keys.read(path) == [revoked]
     unknown = ops(app, ["keys", "revoke", "nobody"])
     assert unknown.exit_code == 1
     assert "no key 'nobody'" in unknown.stderr
