@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ops_platform.cli_versions import registry_of
 from ops_platform.prompt import Json, console, plain_errors, print_json, working
 
 experiment_app = typer.Typer(
@@ -23,27 +24,32 @@ def start(
     model: Model = "recommender",
 ) -> None:
     """Let a version answer beside the one that serves, as a shadow or for a share of customers."""
-    from ops_platform.ingest.contract import customer_key
-    from ops_platform.ingest.contract_file import read_contracts
-    from ops_platform.lake.location import Lake
-    from ops_platform.lake.lock import write_lock
-    from ops_platform.models.registry import Registry
+    from ops_platform.models.estimators import estimator, recommends
     from ops_platform.serve import experiment
     from ops_platform.serve.release import folder_of
-    from ops_platform.serve.rollback import release_of
 
     modes: list[experiment.Mode] = [experiment.SHADOW, experiment.SPLIT]
     named = next((one for one in modes if one == mode), None)
     if named is None:
         raise typer.BadParameter(f"{mode!r} is no mode: {', '.join(modes)}")
+    # What costs more to look at comes later, and what makes a release last.
+    with plain_errors():
+        experiment.require_share(named, share)
+        recommends(estimator(model)())
+    with working("reading the registry") as settings:
+        registry = registry_of(settings)
+        tried = registry.version(model, version)
     with working("making the release ready") as settings:
+        from ops_platform.ingest.contract import customer_key
+        from ops_platform.ingest.contract_file import read_contracts
+        from ops_platform.lake.location import Lake
+        from ops_platform.lake.lock import write_lock
+        from ops_platform.serve.rollback import release_of
+
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
-        lake, now = Lake.at(settings), settings.now()
-        registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
-        folder = folder_of(settings.releases, model)
+        lake, now, folder = Lake.at(settings), settings.now(), folder_of(settings.releases, model)
         # So that upkeep of releases does not remove what is about to be tried.
         with write_lock(lake):
-            tried = registry.version(model, version)
             made = release_of(lake, registry, folder, tried, now, key)
             begun = experiment.start(folder, made, named, share, now)
     console.print(f"{begun.release} is tried: {begun.mode} of {begun.share:g} of the customers")

@@ -44,7 +44,7 @@ def reproduce(
 
     with working("making versions again") as settings:
         try:
-            registry, found = _registry(settings), []
+            registry, found = registry_of(settings), []
             with scratch_folder(settings.home / "scratch" / "reproduce") as scratch:
                 for version in _versions(registry, name, every):
                     told = {"model": version.name, "version": version.version}
@@ -63,8 +63,11 @@ def reproduce(
     raise typer.Exit(1 if "different" in outcomes else 2 if "not comparable" in outcomes else 0)
 
 
-def _registry(settings: Settings) -> "Registry":
-    """The registry; raises RegistryError where there is none, since asking it would make it."""
+def registry_of(settings: Settings) -> "Registry":
+    """The registry of versions.
+
+    Raises RegistryError where there is none, since asking it would make it.
+    """
     from ops_platform.models.registry import Registry
 
     if settings.mlflow_uri is None and not (settings.home / "mlflow").exists():
@@ -137,7 +140,7 @@ def models_list(as_json: Json = False) -> None:
     from ops_platform.models.kinds import task_of
 
     with working("reading the registry") as settings:
-        registry = _registry(settings)
+        registry = registry_of(settings)
         found = [
             _summary(settings, registry, version)
             for model in names()
@@ -203,7 +206,7 @@ def models_show(
     from ops_platform.models.card import CARD
 
     with working("reading the registry") as settings:
-        registry = _registry(settings)
+        registry = registry_of(settings)
         version = _version(registry, name)
         card = registry.document(version, CARD).decode()
         record, sealed = provenance.read(registry, version)
@@ -239,7 +242,7 @@ def models_rollback(
         # Another name would be told to have no champion.
         estimator(name)
         key = customer_key(read_contracts(settings.contracts, settings.hash_key))
-        lake, registry = Lake.at(settings), _registry(settings)
+        lake, registry = Lake.at(settings), registry_of(settings)
         served = roll_back(lake, registry, settings.releases, name, settings.now(), key, to)
     word = "serves now" if served.moved else "serves already"
     told = f": release {served.release}" if served.release else ""

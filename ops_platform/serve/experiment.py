@@ -66,7 +66,7 @@ def read(folder: Path) -> Experiment | None:
     try:
         found = _EXPERIMENT.validate_json(path.read_bytes())
         release.version_of(found.release, folder)
-        _require_share(found.mode, found.share)
+        require_share(found.mode, found.share)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ReleaseError) as error:
@@ -88,7 +88,7 @@ def start(folder: Path, name: str, mode: Mode, share: float, now: datetime) -> E
 
     Raises ReleaseError where it is not whole, serves already, or another one is being tried.
     """
-    _require_share(mode, share)
+    require_share(mode, share)
     with _changing(folder) as present:
         if present is not None and not present.stopped_at:
             raise ReleaseError(
@@ -111,19 +111,25 @@ def start(folder: Path, name: str, mode: Mode, share: float, now: datetime) -> E
 def stop(folder: Path, now: datetime, reason: str, only: Experiment | None = None) -> Experiment:
     """End the experiment that goes on, or `only` this one, and write down why.
 
-    One that was ended before stays as it was. Raises ReleaseError where there is none.
+    Where `only` was ended before, all stays as it was. Raises ReleaseError where nothing goes on.
     """
     with _changing(folder) as present:
         if present is None:
             raise ReleaseError(f"no challenger of {folder.name!r} was tried yet")
-        if present.stopped_at or only not in (None, present):
+        if only not in (None, present):
             return present
+        if present.stopped_at:
+            raise ReleaseError(
+                f"no challenger of {folder.name!r} is tried: the last, {present.release}, was "
+                f"stopped at {present.stopped_at}, {present.reason}"
+            )
         ended = replace(present, stopped_at=now.isoformat(), reason=reason)
         _write(folder, ended)
     return ended
 
 
-def _require_share(mode: Mode, share: float) -> None:
+def require_share(mode: Mode, share: float) -> None:
+    """Raise ReleaseError where a challenger can't have this share of the customers."""
     if not (0 < share < 1 or (mode == SHADOW and share == 1)):
         raise ReleaseError(
             f"the share is {share:g}: it must be above 0 and below 1, or 1 for a shadow"

@@ -144,6 +144,46 @@ def test_what_is_no_release_or_serves_already_is_not_tried(tried):
     assert "is tried in traffic since" in ops(tried, "start", "2").output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["2", "--share", "7"], "the share is 7: it must be above 0"),
+        (["2", "--mode", "shadow", "--share", "-1"], "the share is -1: it must be above 0"),
+        (["2", "--model", "oracle"], "there is no model 'oracle' in models/zoo/, only"),
+        (["2", "--model", "purchase_probability"], "is no recommender"),
+        (["9"], "There is no version 9"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_a_release_is_made(tried, arguments, told):
+    refused = ops(tried, "start", *arguments)
+    assert refused.exit_code == 1
+    assert told in refused.stderr
+    assert "making the release ready" not in refused.stderr
+
+
+def test_starting_where_there_is_no_version_makes_no_registry(tmp_path):
+    environment = {"OPS_HOME": str(tmp_path / "none")}
+    refused = CliRunner().invoke(app, ["experiment", "start", "1"], env=environment)
+    assert (refused.exit_code, (tmp_path / "none").exists()) == (1, False)
+    assert "there is no version" in refused.stderr
+
+
+def test_stopping_when_nothing_is_tried_says_so_and_what_was_the_last(tried):
+    assert "no challenger of 'recommender' was tried yet" in ops(tried, "stop").stderr
+    wanted = started(tried, "split", "0.1")
+    assert "stopped at" in ops(tried, "stop", "--reason", "enough was seen").stdout
+    ended = experiment.read(tried.folder)
+
+    again = ops(tried, "stop", "--reason", "again")
+
+    assert (again.exit_code, again.stdout) == (1, "")
+    told = (
+        f"is tried: the last, {wanted.release}, was stopped at {ended.stopped_at}, enough was seen"
+    )
+    assert told in again.stderr
+    assert experiment.read(tried.folder) == ended
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b'{"release": "v2-x", "mode": "split"}'])
 def test_a_file_that_cant_be_read_tries_nothing_and_what_serves_goes_on(tried, inside, damage):
     service, answer = inside
