@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import PurePath
 
 import duckdb
@@ -181,7 +182,7 @@ def unread(entries: Iterable[Entry]) -> list[str]:
 def named(entries: list[Entry], delivery: str) -> list[Entry]:
     """Those that a person means by `delivery`: a path, a file's name, or how a SHA-256 begins.
 
-    Raises SourceError when there is none.
+    Raises SourceError, which tells those whose file's name is most like it, when there is none.
     """
     found = [
         entry
@@ -190,7 +191,15 @@ def named(entries: list[Entry], delivery: str) -> list[Entry]:
     ]
     if not found:
         raise SourceError(
-            f"no delivery {delivery!r} has rows in the lake: name it by its path, its file's name "
-            "or the first letters of its SHA-256, as `ops quarantine list` shows them"
+            f"there is no delivery {delivery!r}: name it by its path, its file's name or the first "
+            f"letters of its SHA-256; {_hint(entries, delivery)}"
         )
     return found
+
+
+def _hint(entries: list[Entry], delivery: str) -> str:
+    sources = {PurePath(entry.path).name: entry.source for entry in entries}
+    if like := get_close_matches(PurePath(delivery).name, sources, n=3):
+        return f"did you mean {', '.join(like)}?"
+    source = next(iter(sources.values()), "orders")
+    return f"`ops lineage raw.{source} --up --json` names all of {source}"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from ops_platform.errors import SourceError
 from ops_platform.ingest import ledger
 from ops_platform.ingest.ledger import Entry, settle
 from ops_platform.ingest.take_in import take_in
@@ -39,6 +40,18 @@ def entry(number: int, path: str, sha256: str, status: str = "duplicate") -> Ent
 
 def settled(entries: list[Entry], present: str) -> list[str]:
     return [one.status for one in settle(entries, set(present))]
+
+
+def test_a_delivery_that_is_not_there_is_told_by_those_most_like_it():
+    entries = [entry(n, f"/in/2024-02-0{n}.csv", f"{n}f3c") for n in (1, 2, 3, 4)]
+    assert ledger.named(entries, "2024-02-03.csv") == ledger.named(entries, "3f3") == entries[2:3]
+
+    with pytest.raises(SourceError, match=r"'x/2024-02-03\.cs'.* mean 2024-02-03\.csv, "):
+        ledger.named(entries, "x/2024-02-03.cs")
+    everything = "`ops lineage raw.orders --up --json` names all of orders"
+    for known in (entries, []):
+        with pytest.raises(SourceError, match=everything):
+            ledger.named(known, "nosuch")
 
 
 @pytest.mark.parametrize(
