@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, Security, params
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
@@ -83,3 +84,14 @@ async def _require_json(request: Request) -> None:
 
 
 JSON_ONLY: params.Depends = Depends(_require_json)
+
+
+async def _require_no_query(request: Request) -> None:
+    if unknown := [
+        {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}
+        for name in request.query_params
+    ]:
+        raise RequestValidationError(unknown)
+
+
+NO_QUERY: params.Depends = Depends(_require_no_query)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 
-from ops_platform.serve.access import needs
+from ops_platform.serve.access import NO_QUERY, needs
 from ops_platform.serve.messages import CustomerId, Customers, History, Product
 from ops_platform.serve.problems import documented
 from ops_platform.serve.scorer import Scorer
@@ -28,7 +28,7 @@ def routes(service: Service) -> APIRouter:
 
     asked = APIRouter(
         prefix="/v1/customers",
-        dependencies=[needs("recommend")],
+        dependencies=[needs("recommend"), NO_QUERY],
         responses=documented(401, 403, 408, 422, 429, 500, 503),
     )
 

@@ -6,9 +6,9 @@ from random import Random
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response, params
 
-from ops_platform.serve.access import JSON_ONLY, needs
+from ops_platform.serve.access import JSON_ONLY, NO_QUERY, needs
 from ops_platform.serve.experiment import CHALLENGER, CHAMPION
 from ops_platform.serve.keys import Scope
 from ops_platform.serve.log import Answer, DeliveryLog
@@ -165,7 +165,7 @@ def one_list(lists: Lists) -> APIRouter:
 
 def routes(lists: Lists) -> APIRouter:
     """The other routes of customers."""
-    router = _router()
+    router = _router(NO_QUERY)
 
     # Not async: a batch is answered beside the others' requests.
     @router.post(
@@ -192,9 +192,9 @@ def routes(lists: Lists) -> APIRouter:
     return router
 
 
-def _router() -> APIRouter:
+def _router(*more: params.Depends) -> APIRouter:
     return APIRouter(
         prefix=PREFIX,
-        dependencies=[needs(SCOPE)],
+        dependencies=[needs(SCOPE), *more],
         responses=documented(401, 403, 408, 422, 429, 500, 503),
     )

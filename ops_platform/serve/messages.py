@@ -42,6 +42,8 @@ class Asked(BaseModel):
 class Filters(BaseModel):
     """What the list of one customer may be asked to be."""
 
+    model_config = ConfigDict(extra="forbid")
+
     k: int = Field(10, ge=1, le=K_MAX)
     exclude_bought: bool = False
     category: Id | None = None

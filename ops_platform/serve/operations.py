@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ops_platform.serve import kept
-from ops_platform.serve.access import JSON_ONLY, needs
+from ops_platform.serve.access import JSON_ONLY, NO_QUERY, needs
 from ops_platform.serve.log import DeliveryLog, Feedback
 from ops_platform.serve.messages import Accepted, FeedbackGiven, Ready, Releases
 from ops_platform.serve.metrics import exposition
@@ -48,7 +48,7 @@ def health(service: Service, logs: dict[str, DeliveryLog]) -> APIRouter:
 
 def administration(service: Service, now: kept.Now) -> APIRouter:
     """What only admins see."""
-    router = APIRouter(dependencies=[needs("admin")], responses=documented(*GUARDED))
+    router = APIRouter(dependencies=[needs("admin"), NO_QUERY], responses=documented(422, *GUARDED))
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {TEXT: {}}}})
     def metrics() -> Response:
@@ -67,7 +67,7 @@ def administration(service: Service, now: kept.Now) -> APIRouter:
 
 def feedback(log: DeliveryLog) -> APIRouter:
     """What shops tell back."""
-    router = APIRouter(prefix="/v1", dependencies=[needs("feedback")])
+    router = APIRouter(prefix="/v1", dependencies=[needs("feedback"), NO_QUERY])
 
     @router.post(
         "/feedback", status_code=202, response_model=Accepted, dependencies=[JSON_ONLY],

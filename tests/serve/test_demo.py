@@ -81,6 +81,7 @@ def test_what_the_page_asks_needs_a_key_and_the_page_is_off_unless_asked_for(rel
         assert [service.ask(path, Authorization=carried)[0] for path in asked] == [403, 403]
         assert service.get("/v1/customers/nobody/history")[1]["bought"] == []
         assert "c001" in service.get("/v1/customers")[1]["customers"]
+        assert "query.limit: " in service.get("/v1/customers?limit=5")[1]["detail"]
         assert b"Shop window" in service.ask("/demo", Authorization="")[1]
     with released.service() as service:
         assert [service.get(path)[0] for path in ("/demo", *asked)] == [404, 404, 404]

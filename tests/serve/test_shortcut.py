@@ -68,6 +68,7 @@ def test_a_list_is_answered_and_counted_under_its_route(lists):
         {"path": "/v1/recommendations/"},
         {"path": "/v1/recommendations/a\tb"},
         {"path": "/v1/recommendations/c001", "query": b"k=0"},
+        {"path": "/v1/recommendations/c001", "query": b"k=3&kk=5"},
         {"path": "/v1/recommendations/c001", "key": replace(KEY, scopes=("admin",))},
         {"path": "/v1/customers/c001/purchase-probability"},
     ],
