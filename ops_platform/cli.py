@@ -244,8 +244,10 @@ def ui(
 ) -> None:
     """Dagster's web server and daemon and MLflow's UI on this machine; Ctrl-C stops all."""
     from ops_platform.processes import user_interfaces
+    from ops_platform.status import require_rules
 
     with plain_errors() as settings:
+        require_rules(settings)
         console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
         try:
             raise typer.Exit(user_interfaces(settings, port, mlflow_port))

@@ -16,6 +16,8 @@ from ops_platform.lake.location import Lake
 from ops_platform.lake.published import published_or_none
 from ops_platform.models.estimators import names
 from ops_platform.models.registry import Registry
+from ops_platform.monitor.alarm_rule import alarm_rule
+from ops_platform.monitor.policy import policy
 from ops_platform.serve import release
 from ops_platform.serve.promotion import reconcile
 from ops_platform.settings import Settings
@@ -26,8 +28,9 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Rows are the engine's own counts of the tables, deliveries those whose rows count;
     the figures beside the sources are the sums over all of them. Of a model that can't be told of
-    there is the `fault` only.
+    there is the `fault` only. Raises OpsError as `require_rules`.
     """
+    require_rules(settings)
     lake = Lake.at(settings)
     sources = {
         contract.name: {
@@ -49,6 +52,18 @@ def status(settings: Settings) -> dict[str, Any]:
         "published": asdict(pointer) if pointer else None,
         "models": {name: _model_or_fault(settings, name) for name in names()},
     }
+
+
+def require_rules(settings: Settings) -> None:
+    """Raise OpsError where the settings name a retraining policy or alarm rule that is not there.
+
+    Else only a tick of the sensor, or a step that watches, would fail, at night maybe.
+    """
+    try:
+        policy(settings.retraining_policy)
+    except OpsError as error:
+        raise OpsError(f"OPS_RETRAINING_POLICY: {error}") from error
+    alarm_rule(settings.alarm_rule, settings.alarm_bound)
 
 
 def _source(lake: Lake, contract: Contract) -> dict[str, Any]:

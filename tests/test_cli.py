@@ -44,6 +44,19 @@ def test_a_fault_in_two_settings_together_is_told_too(said):
     assert told == "error: OPS_EVALUATION_DAYS_MIN must not be above OPS_EVALUATION_DAYS + 1\n"
 
 
+@pytest.mark.parametrize("command", ["status", "ui"])
+def test_a_policy_or_alarm_rule_that_is_not_there_is_told_at_once_with_those_that_are(
+    said, command
+):
+    told = said(command, OPS_RETRAINING_POLICY="cusum+bogus")
+    assert "error: OPS_RETRAINING_POLICY: there is no retraining policy 'bogus' in" in told
+    assert "only cusum, every, never, " in told
+    told = said(command, OPS_RETRAINING_POLICY="every:often")
+    assert "the retraining policy 'every:often' can't be made" in told
+    told = said(command, OPS_RETRAINING_POLICY="cusum", OPS_ALARM_RULE="bogus")
+    assert "there is no file for OPS_ALARM_RULE=bogus in monitor/alarm_rules/, only " in told
+
+
 def test_a_source_without_a_contract_is_a_slip_of_the_pen(said):
     assert "no contract ordres.odcs.yaml" in said("ingest", OPS_SOURCE_ORDRES="/tmp")
 
