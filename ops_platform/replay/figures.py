@@ -64,7 +64,8 @@ def figures(backtest: Backtest, seed: int = 0) -> list[Figure]:
 
 def as_markdown(backtest: Backtest, told: Sequence[Figure], task: Task) -> str:
     """The figures of a task as a Markdown table."""
-    head = "| policy | trainings | NDCG@20 | less than daily | of its gain |\n|---|---|---|---|---|"
+    titles = ("policy", "trainings", "NDCG@20", "below daily", "of daily's gain")
+    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
     rows = [
         f"| {one.policy} | {len(backtest.walks[one.policy].trainings)} | {one.ndcg.value:.4f} "
         f"| {one.regret.value:+.4f} [{one.regret.low:+.4f}, {one.regret.high:+.4f}] "

@@ -1,12 +1,16 @@
 """`ops replay` and the asset, on a lake that holds a small shop."""
 
+import io
 import json
+import re
 
 import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
+from ops_platform import cli_replay
 from ops_platform.cli import app
+from ops_platform.prompt import Whole
 from ops_platform.replay.assets import JOB, SIDE_BY_SIDE, policies, replay_job
 from ops_platform.settings import Settings
 from tests.monitor.conftest import Home
@@ -61,7 +65,25 @@ def test_policies_stand_side_by_side_with_both_ends(ask, home: Home, tmp_path):
     assert code == 0
     assert "fitted as of" not in told
     assert "every:7" in out
+    for heading in ("trainings", "to fit", "NDCG@20", "below daily", "of daily's gain"):
+        assert heading in out
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_at_80_columns_names_and_figures_stay_whole(ask, monkeypatch):
+    screen = io.StringIO()
+    terminal = Whole(file=screen, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(cli_replay, "console", terminal)
+    policies = ("on_performance:0.1,14", "cusum+every:14")
+
+    ask("--policy", policies[0], "--policy", policies[1], "--from", "2024-03-21")
+
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(any(f" {name} " in line for line in lines) for name in policies)
+    figures = re.findall(r"(?<= )[-+]?0\.\S*(?= )", screen.getvalue())
+    assert len(figures) > 24
+    assert all(re.fullmatch(r"[-+]?0\.(\d{4}|\d%)", one) for one in figures)
 
 
 @pytest.mark.parametrize(
