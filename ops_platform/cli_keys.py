@@ -51,9 +51,14 @@ def list_keys(as_json: Json = False) -> None:
     for key in found:
         table.add_row(
             *(key.id, escape(key.name), ", ".join(key.scopes)),
-            *(at.partition(".")[0] for at in (key.created_at, key.revoked_at or "")),
+            *(_shown(at) for at in (key.created_at, key.revoked_at)),
         )
     console.print(table)
+
+
+def _shown(at: str | None) -> str:
+    """The day and the second, of which a narrow column makes two lines."""
+    return "" if at is None else at.partition(".")[0].replace("T", " ")
 
 
 @keys_app.command("revoke")

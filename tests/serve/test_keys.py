@@ -104,6 +104,8 @@ def test_keys_are_made_listed_and_revoked_at_the_prompt(path, monkeypatch):
     assert "is refused from now on" in ops(app, ["keys", "revoke", listed["id"]]).stdout
     assert Keyring(path).find(text) is None
     (revoked,) = keys.read(path)
+    day, time = revoked.revoked_at[:19].split("T")
+    assert f"{day} {time} │" in ops(app, ["keys", "list"]).stdout
     again = ops(app, ["keys", "revoke", listed["id"]])
     told = f"key {listed['id']} of the shop was revoked before, at {revoked.revoked_at}\n"
     assert (again.exit_code, again.stdout) == (0, told)
