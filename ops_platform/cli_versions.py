@@ -218,7 +218,7 @@ def models_show(
     console.print(f"version {version.version} of {version.name}{word}")
     # A prompt shows no pictures.
     text, *pictures = card.split("\n![")
-    # For a program as it is: a card that is drawn cuts off what is too wide for its tables.
+    # For a program as it is.
     console.print(Markdown(text) if console.is_terminal else escape(text), highlight=False)
     if pictures:
         console.print(f"Its pictures are among the artifacts of MLflow's run {version.run_id}.")

@@ -4,15 +4,16 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Column, Table
 
 from ops_platform.errors import OpsError
@@ -36,12 +37,13 @@ class Whole(Console):
         """The terminal's; without one so wide that nothing is broken into lines."""
         return super().size if self.is_terminal else ConsoleDimensions(WIDE, super().size.height)
 
-    def print(self, *objects: Any, **how: Any) -> None:
-        """Print, as rich does."""
-        for table in objects:
-            if isinstance(table, Table):
-                self._let_fold(table)
-        super().print(*objects, **how)
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is printed of a thing, a table of a Markdown text too."""
+        if isinstance(renderable, Table):
+            self._let_fold(renderable)
+        return super().render(renderable, options)
 
     def _let_fold(self, table: Table) -> None:
         _, right, _, left = table.padding

@@ -4,6 +4,7 @@ import io
 import time
 
 import pytest
+from rich.markdown import Markdown
 from rich.table import Column, Table
 
 from ops_platform import prompt
@@ -56,6 +57,13 @@ def test_at_a_terminal_cells_fold_and_nothing_is_cut(width):
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
     assert cells(lines) == ["".join(one.split()) for one in (NAMES[0], *NUMBERS, WORDS)]
+
+
+def test_a_table_of_a_text_is_not_cut_either():
+    out = io.StringIO()
+    terminal = prompt.Whole(file=out, force_terminal=True, width=20, color_system=None)
+    terminal.print(Markdown(f"| state |\n|---|\n| {NAMES[0]} |"))
+    assert NAMES[0] in "".join(out.getvalue().split())
 
 
 def test_a_name_is_folded_last():

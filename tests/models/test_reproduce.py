@@ -169,6 +169,8 @@ def test_the_card_and_the_record_are_shown_at_the_prompt(trained, record, monkey
     monkeypatch.setenv("OPS_HOME", str(trained.home.settings.home))
     shown = CliRunner().invoke(app, ["models", "show", "models/recommender@1"])
     assert shown.stdout.startswith("version 1 of recommender\n")
+    # Without a terminal as Markdown.
+    assert "\n# recommender, as of " in shown.stdout
     assert "Cause: by hand." in shown.stdout
     told = json.loads(CliRunner().invoke(app, ["models", "show", NAME, "--json"]).stdout)
     assert (told["version"], told["sealed"], told["record"]) == (2, True, record)
