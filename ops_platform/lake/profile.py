@@ -87,8 +87,6 @@ def _distinct(sketch: Sequence[int]) -> int:
     return round((SKETCH - 1) * 2**64 / sketch[-1])
 
 
-# The engine numbers no more than 63 columns of a grouping set.
-AT_ONCE = 60
 SHAPE = (
     '"column" VARCHAR, rows BIGINT, nulls BIGINT, "distinct" BIGINT, least DOUBLE, '
     "greatest DOUBLE, total DOUBLE, squares DOUBLE, parts MAP(VARCHAR, BIGINT), sketch UBIGINT[]"
@@ -107,46 +105,17 @@ def profile_query(
     columns : to profile, each with its kind.
     days : None is for the rows that have no day.
     """
-    days, named = list(days), list(columns.items())
-    chunks = [dict(named[at : at + AT_ONCE]) for at in range(0, len(named), AT_ONCE)]
-    return " UNION ALL ".join(f"({_chunk(table, period, chunk, days)})" for chunk in chunks)
-
-
-def _chunk(
-    table: str, period: str, columns: Mapping[str, Kind], days: Iterable[date | None]
-) -> str:
-    names = list(columns)
-    cells = ", ".join(f"{_name(name)} AS c{at}" for at, name in enumerate(names))
-    # The lowest bit of a grouping set's number is that of its last column.
-    sets = ", ".join(f"(period, c{at})" for at in range(len(names)))
-    known = [(2 ** len(names) - 1) ^ 2 ** (len(names) - 1 - at) for at in range(len(names))]
-
-    def each(texts: Iterable[str]) -> str:
-        cases = zip(known, texts, strict=True)
-        return f"CASE of {' '.join(f'WHEN {set_} THEN {text}' for set_, text in cases)} END"
-
-    numbers = [
-        f"CASE WHEN isfinite(c{at}::DOUBLE) THEN c{at}::DOUBLE END" if kind == "number" else "NULL"
-        for at, kind in enumerate(columns.values())
-    ]
-    parts = [_PARTS[kind].format(c=f"c{at}") for at, kind in enumerate(columns.values())]
-    limits = [str(TOP) if kind == "text" else "NULL" for kind in columns.values()]
+    # Each column by itself, which takes half as long as grouping sets, whose rows hold all columns.
+    cells = ", ".join(f"{_name(name)} AS c{at}" for at, name in enumerate(columns))
+    counted = " UNION ALL ".join(
+        _counted(name, f"c{at}", kind) for at, (name, kind) in enumerate(columns.items())
+    )
     return f"""
-    WITH picked AS (
+    WITH picked AS MATERIALIZED (
         SELECT {_name(period)}::DATE AS period, {cells} FROM {table}
         WHERE {_within(_name(period), days)}
     ),
-    grouped AS (
-        SELECT period, grouping_id({", ".join(f"c{at}" for at in range(len(names)))}) AS of,
-            {", ".join(f"c{at}" for at in range(len(names)))}, count(*) AS n
-        FROM picked GROUP BY GROUPING SETS ({sets})
-    ),
-    counted AS (
-        SELECT period, {each(_text(name) for name in names)} AS "column", n,
-            {each(f"c{at}::VARCHAR" for at in range(len(names)))} AS value,
-            {each(numbers)} AS number, {each(parts)} AS part, {each(limits)} AS top
-        FROM grouped
-    ),
+    counted AS MATERIALIZED ({counted}),
     summed AS (
         SELECT period, "column", sum(n)::BIGINT AS rows,
             coalesce(sum(n) FILTER (value IS NULL), 0)::BIGINT AS nulls,
@@ -174,6 +143,17 @@ def _chunk(
         coalesce(summed.sketch, []) AS sketch
     FROM summed LEFT JOIN parted
         ON parted.period IS NOT DISTINCT FROM summed.period AND parted."column" = summed."column"
+    """
+
+
+def _counted(name: str, cell: str, kind: Kind) -> str:
+    number = f"CASE WHEN isfinite({cell}::DOUBLE) THEN {cell}::DOUBLE END"
+    return f"""
+        SELECT period, {_text(name)} AS "column", n, {cell}::VARCHAR AS value,
+            {number if kind == "number" else "NULL::DOUBLE"} AS number,
+            {_PARTS[kind].format(c=cell)} AS part,
+            {TOP if kind == "text" else "NULL::INTEGER"} AS top
+        FROM (SELECT period, {cell}, count(*) AS n FROM picked GROUP BY ALL)
     """
 
 
