@@ -74,7 +74,7 @@ def put_in_service(
     with write_lock(lake):
         due = registry.to_be_promoted(name)
         if name not in recommenders():
-            return _named(registry, name, due)
+            return _named(registry, folder, due or registry.champion(name), now)
         if due is not None:
             return _serve(lake, registry, folder, due, now, customer_key)
         reconcile(registry, releases, name)
@@ -107,12 +107,22 @@ def _can_tell(lake: Lake, snapshot: int) -> bool:
     return all(view.table in there for view in views_of(foretells(estimator(PROBABILITIES)())))
 
 
-def _named(registry: Registry, name: str, due: Version | None) -> Served | None:
-    version = due or registry.champion(name)
+def _named(
+    registry: Registry, folder: Path, version: Version | None, now: datetime
+) -> Served | None:
     if version is None:
         return None
-    registry.promote(name, version.version)
-    return Served(name, version.version, "", moved=due is not None)
+    champion = registry.champion(version.name)
+    moved = champion is None or champion.version != version.version
+    registry.promote(version.name, version.version)
+    note_alias(folder, version, now, "released")
+    return Served(version.name, version.version, "", moved)
+
+
+def note_alias(folder: Path, version: Version, now: datetime, why: str) -> None:
+    """Note which version the alias names, of a model without releases, by the name of one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    history.note(folder, f"v{version.version}-{_origin(version).state_digest[:12]}", now, why)
 
 
 def reconcile(registry: Registry, releases: Path, name: str) -> None:

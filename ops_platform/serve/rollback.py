@@ -7,9 +7,9 @@ from ops_platform.errors import ReleaseError
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import write_lock
 from ops_platform.models.kinds import recommenders
-from ops_platform.models.registry import PROMOTED, ROLLED_BACK, Registry, Version
+from ops_platform.models.registry import ROLLED_BACK, Registry, Version
 from ops_platform.serve import history, release
-from ops_platform.serve.promotion import Served, make, move_pointer
+from ops_platform.serve.promotion import Served, make, move_pointer, note_alias
 
 
 def roll_back(
@@ -38,7 +38,7 @@ def roll_back(
     folder = release.folder_of(releases, name)
     with write_lock(lake):
         if name not in recommenders():
-            return _alias_back(registry, name, now, to)
+            return _alias_back(registry, folder, name, now, to)
         pointed = release.pointed(folder)
         if pointed is None:
             raise ReleaseError(f"no version of {name!r} serves yet, so there is none to leave")
@@ -62,27 +62,24 @@ def roll_back(
         return Served(name, back, made, moved=True)
 
 
-def _alias_back(registry: Registry, name: str, now: datetime, to: int | None) -> Served:
+def _alias_back(
+    registry: Registry, folder: Path, name: str, now: datetime, to: int | None
+) -> Served:
     champion = registry.champion(name)
     if champion is None:
         raise ReleaseError(f"{name!r} has no champion yet, so there is none to leave")
-    left, back = champion.version, to
+    left = champion.version
+    back = history.before(folder, left) if to is None else to
     if back is None:
-        earlier = [
-            one.version
-            for one in registry.versions(name)
-            if one.version < left and PROMOTED in one.tags and ROLLED_BACK not in one.tags
-        ]
-        if not earlier:
-            raise ReleaseError(
-                f"no version of {name!r} before {left} was champion and not left again: say which "
-                "one by --to VERSION"
-            )
-        back = earlier[-1]
+        raise ReleaseError(
+            f"no version of {name!r} before {left} is known to have been champion: say which one "
+            "by --to VERSION"
+        )
     found = registry.version(name, back)
     if found.version != left:
         _tag(registry, name, now, left, back)
         registry.promote(name, back)
+        note_alias(folder, found, now, f"rolled back from version {left}")
     return Served(name, back, "", moved=found.version != left)
 
 

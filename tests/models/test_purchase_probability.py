@@ -31,7 +31,7 @@ from ops_platform.models.registry import ROLLED_BACK
 from ops_platform.models.task import Rules
 from ops_platform.models.training import can_be_judged, read_training_set, train
 from ops_platform.models.zoo.purchase_probability import FEATURES, PurchaseProbability
-from ops_platform.serve.promotion import Served, put_in_service
+from ops_platform.serve.promotion import TAGS, Served, put_in_service
 from ops_platform.serve.rollback import roll_back
 from tests.monitor.conftest import NEWEST, Home, fresh_store, new_home, orders  # noqa: F401
 
@@ -239,18 +239,21 @@ def test_a_challenger_waits_until_a_whole_horizon_has_passed_since_the_champion(
     assert outcome.verdict.champion < 0
 
     home.registry.promote(NAME, 2)
+    assert served(home) == Served(NAME, 2, "", moved=False)
     back = roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
     assert back == Served(NAME, 1, "", moved=True)
     assert home.registry.champion(NAME).version == 1
     assert home.registry.version(NAME, 2).tags[ROLLED_BACK].endswith("to version 1")
     assert served(home).version == 1
-    with pytest.raises(ReleaseError, match="before 1 was champion and not left again"):
+    with pytest.raises(ReleaseError, match="before 1 is known to have been champion"):
         roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
 
     # Version 2 was left, so it is not what answered before a third.
     model = home.registry.load(NAME, 1)
-    third = home.registry.register(NAME, model, metrics={}, tags={}, now=NOW)
+    tags = {name: home.registry.version(NAME, 1).tags[name] for name in TAGS}
+    third = home.registry.register(NAME, model, metrics={}, tags=tags, now=NOW)
     home.registry.promote(NAME, third)
+    served(home)
     assert roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW).version == 1
 
 
