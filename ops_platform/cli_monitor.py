@@ -1,5 +1,6 @@
 """`ops monitor`: whether a model is still right, at the prompt."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,28 +12,38 @@ from rich.table import Table
 from ops_platform.prompt import Json, console, print_json, working
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ops_platform.monitor.report import Report
+
+# Days of a model of probabilities, which are a week apart.
+FORETOLD_SHOWN = 8
 
 
 def monitor(
     model: Annotated[str, typer.Argument(help="The model.")] = "recommender",
     days: Annotated[int, typer.Option(min=1, help="So many days back.")] = 14,
-    page: Annotated[bool, typer.Option("--page", help="Write the page of today anew.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Write the page of the newest day anew.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The champion, its live performance, drift, alarms, and what retraining waits for."""
     from ops_platform.catalog.checks import dagster_instance
     from ops_platform.errors import MonitorError
     from ops_platform.lake.location import Lake
-    from ops_platform.models.kinds import recommenders
+    from ops_platform.models.estimators import names
     from ops_platform.models.registry import Registry
     from ops_platform.monitor import page as pages
     from ops_platform.monitor.assets import retraining_waits_for
+    from ops_platform.monitor.policy import policy
     from ops_platform.monitor.report import gather
 
     with working("reading the lake and the registry") as settings:
-        if model not in recommenders():
-            raise MonitorError(f"{model!r} is not watched: name one of {', '.join(recommenders())}")
+        if model not in names():
+            raise MonitorError(f"there is no model {model!r}: name one of {', '.join(names())}")
+        asked = settings.retraining_policy
+        policy(asked)  # Raises where there is no such one.
         with dagster_instance(settings.home / "dagster") as instance:
             waits = retraining_waits_for(instance)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)
@@ -43,12 +54,12 @@ def monitor(
             pages.write(found, pages.draw(found), folder) if page else pages.newest(folder, model)
         )
     if as_json:
-        print_json(_as_data(found, days, place))
+        print_json(_as_data(found, asked, days, place))
     else:
-        _show(found, days, place)
+        _show(found, asked, days, place)
 
 
-def _as_data(found: "Report", days: int, place: Path | None) -> dict[str, Any]:
+def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict[str, Any]:
     return {
         "model": found.model,
         "day": found.day,
@@ -59,16 +70,18 @@ def _as_data(found: "Report", days: int, place: Path | None) -> dict[str, Any]:
         "recent": asdict(found.recent) if found.recent else None,
         "days_waiting": found.waiting,
         "days": found.last(days).to_dict("records"),
+        "foretold": found.foretold.tail(FORETOLD_SHOWN).to_dict("records"),
         "drift": found.last_drift(),
         "alarm": asdict(found.alarm) if found.alarm else None,
         "probation": asdict(found.probation) if found.probation else None,
+        "retraining_policy": asked,
         "retraining_waits_for": found.waits,
         "events": [asdict(event) for event in found.events],
         "page": place,
     }
 
 
-def _show(found: "Report", days: int, place: Path | None) -> None:
+def _show(found: "Report", asked: str, days: int, place: Path | None) -> None:
     def tell(text: str) -> None:
         console.print(escape(text), highlight=False, soft_wrap=True)
 
@@ -79,30 +92,51 @@ def _show(found: "Report", days: int, place: Path | None) -> None:
             f"last days with labels: NDCG {one.ndcg:.3f}, {one.lead:+.3f} ({one.low:+.3f} to "
             f"{one.high:+.3f}) over the baseline, {one.units:,} customers; {_of_source(found)}"
         )
+    if not found.foretold.empty:
+        console.print(_foretold(found.foretold.tail(FORETOLD_SHOWN)))
     last = found.last(days)
     if not last.empty:
         table = Table("day", "version", "answers", "hit rate", "NDCG", "baseline", "")
         for _, day in last.iterrows():
             state = "" if day["ripe"] else "estimated" if day["estimated"] else "waits for labels"
-            numbers = (day[name] for name in ("hit_rate", "ndcg", "baseline_ndcg"))
             table.add_row(
                 f"{day['period']:%Y-%m-%d}",
                 *(str(day[name]) for name in ("version", "answers")),
-                *("" if number != number else f"{number:.3f}" for number in numbers),
+                *_numbers(day, "hit_rate", "ndcg", "baseline_ndcg"),
                 state,
             )
         console.print(table)
-    for name, effect in found.last_drift().items():
-        tell(f"drift: {name} {effect:+.2f}")
+    if drift := found.last_drift():
+        tell("drift on the newest judged day, as effect sizes (0.8 is large; PSI: 0.25 is large):")
+    for name, effect in drift.items():
+        tell(f"  {name} {effect:+.2f}")
     tell(f"alarm: {f'{found.alarm.at}: {found.alarm.what}' if found.alarm else 'none'}")
     if found.probation is not None:
         tell(f"probation: {found.probation.decision}, {found.probation.told}")
     elif found.on_trial:
         tell("probation: begins with the next days that have labels")
-    tell(f"retraining waits for: {found.waits or 'its sensor has not ticked yet'}")
+    tell(f"retraining by {asked}, which waits for: {found.waits or 'its sensor, not ticked yet'}")
     for event in found.events[:5]:
         tell(f"{event.at} {event.kind}: {event.what}")
     tell(f"page: {place or 'none yet: --page writes it'}")
+
+
+def _foretold(days: "pd.DataFrame") -> Table:
+    table = Table("day", "version", "customers", "foretold", "came true", "Brier", "baseline", "")
+    for _, day in days.iterrows():
+        table.add_row(
+            f"{day['period']:%Y-%m-%d}",
+            *(str(day[name]) for name in ("version", "customers")),
+            *_numbers(day, "foretold", "came_true", "brier", "baseline_brier"),
+            "" if day["ripe"] else "waits for labels",
+        )
+    return table
+
+
+def _numbers(day: "pd.Series[Any]", *names: str) -> Iterator[str]:
+    for name in names:
+        # Nothing where it is not known.
+        yield "" if day[name] != day[name] else f"{day[name]:.3f}"
 
 
 def _of_champion(found: "Report") -> str:

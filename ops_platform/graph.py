@@ -56,8 +56,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             drift_asset(watched, used),
             inputs_asset(models, used),
             policies,
-            performance_asset(watched, used),
-            report_asset(watched),
+            performance_asset(models, used),
+            report_asset(models),
         ],
         asset_checks=[
             *(contract_checks(contract) for contract in contracts),

@@ -16,16 +16,23 @@ from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.location import Lake
 from ops_platform.lake.lock import POOL
+from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry
 from ops_platform.monitor import page
 from ops_platform.monitor.alarm_rule import alarm_rule
 from ops_platform.monitor.alerts import tell
 from ops_platform.monitor.checks import INPUTS_KEY, KEY, report_check, verdict
+from ops_platform.monitor.foretold import measure_foretold
 from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
 from ops_platform.monitor.inputs import INPUTS, InputAlarm, input_alarms
 from ops_platform.monitor.judge_probation import judge_probation
 from ops_platform.monitor.live_tables import PERFORMANCE
-from ops_platform.monitor.markdown import drift_table, inputs_table, performance_table
+from ops_platform.monitor.markdown import (
+    drift_table,
+    foretold_table,
+    inputs_table,
+    performance_table,
+)
 from ops_platform.monitor.notices import of_alarm, of_move, of_recent_moves
 from ops_platform.monitor.performance import Measured, measure
 from ops_platform.monitor.probation import Probation
@@ -219,7 +226,8 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
         PERFORMANCE,
         "pandas",
         "Hit rate and NDCG of what the service answered, by day, version and segment, beside a "
-        "baseline on the same customers; estimated until the labels have come.",
+        "baseline on the same customers, estimated until the labels have come; of probabilities, "
+        "what they foretold and what came true.",
     )
     @told_plainly()
     def performance(
@@ -228,6 +236,10 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
         look = _look(settings, sources)
 
         def work(name: str) -> tuple[Measured, Probation | None]:
+            if name not in recommenders():
+                foretold = measure_foretold(look.lake, look.registry, name, look.over, look.sources)
+                context.log.info(f"{name}: {foretold.reason}")
+                return foretold, None
             found = measure(
                 look.lake, look.registry, name, look.over, settings.label_days, look.sources
             )
@@ -251,11 +263,16 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
                 "probation": {
                     f"{one.model} {one.version}": one.told for _, one in done if one is not None
                 },
-                "performance": dg.MetadataValue.md("\n\n".join(map(performance_table, measured))),
+                "performance": dg.MetadataValue.md("\n\n".join(map(_performance, measured))),
             }
         )
 
     return performance
+
+
+def _performance(measured: Measured) -> str:
+    shown = performance_table if measured.model in recommenders() else foretold_table
+    return shown(measured)
 
 
 def _tell_of_rollback(

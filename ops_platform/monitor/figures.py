@@ -70,6 +70,32 @@ def _measure(axes: "Axes", days: pd.DataFrame, name: str, title: str) -> None:
     axes.set_ylabel(title)
 
 
+def foretold(days: pd.DataFrame) -> "Figure":
+    """What a model foretold and what came true, and its error beside the baseline's, by day.
+
+    Parameters
+    ----------
+    days : rows of `monitor.foretold` of one model, in order of the days.
+    """
+    figure, (shares, errors) = _axes(2, 5.2)
+    ripe = days[days["ripe"]]
+    for axes, rows, name, colour, label in (
+        (shares, days, "foretold", MODEL, "the model"),
+        (shares, ripe, "came_true", INK, "came true"),
+        (errors, ripe, "brier", MODEL, "_"),
+        (errors, ripe, "baseline_brier", OTHER, "baseline on the same customers"),
+    ):
+        axes.plot(
+            rows["period"], rows[name], color=colour, marker="o", markersize=4, linewidth=1.2,
+            linestyle="--" if colour == OTHER else "-", label=label,
+        )  # fmt: skip
+    shares.set_ylabel("share of the customers")
+    errors.set_ylabel("Brier score, less is better")
+    _mark_versions(shares, days)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
 def _mark_versions(axes: "Axes", days: pd.DataFrame) -> None:
     """A line in each part of the picture where another version answers, with its number."""
     first = days.groupby("version")["period"].min()

@@ -31,6 +31,21 @@ def performance_table(measured: Measured) -> str:
     return "\n".join([title, "", head, "|---|---|---|---|---|---|---|", *lines])
 
 
+def foretold_table(measured: Measured) -> str:
+    """The last measured days of a model of probabilities as a Markdown table."""
+    title = f"**{measured.model}** version {measured.version}: {measured.reason}"
+    if measured.rows.empty:
+        return title
+    lines = [
+        f"| {day['period']:%Y-%m-%d} | {day['version']} | {day['customers']} "
+        f"| {_or_nothing(day['foretold'])} | {_or_nothing(day['came_true'])} "
+        f"| {_or_nothing(day['brier'])} | {_or_nothing(day['baseline_brier'])} | {_state(day)} |"
+        for _, day in measured.rows.tail(DAYS).assign(estimated=False).iterrows()
+    ]
+    head = "| day | version | customers | foretold | came true | Brier score | baseline | |"
+    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|---|", *lines])
+
+
 def _or_nothing(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 

@@ -71,6 +71,8 @@ def draw(report: Report) -> "dict[str, Figure]":
     drawn = {}
     if not report.days.empty:
         drawn["performance"] = figures.performance(report.days.tail(DAYS_SHOWN))
+    if not report.foretold.empty:
+        drawn["foretold"] = figures.foretold(report.foretold.tail(DAYS_SHOWN))
     if not report.drift.empty:
         watched = report.drift[report.drift["feature"] == NDCG].tail(DAYS_SHOWN)
         drawn["statistic"] = figures.statistic(watched)

@@ -12,9 +12,11 @@ from ops_platform.lake.connect import connect
 from ops_platform.lake.faults import faults
 from ops_platform.lake.location import Lake
 from ops_platform.lake.session import has_table
+from ops_platform.models.kinds import recommenders
 from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
+from ops_platform.monitor.foretold import read_foretold
 from ops_platform.monitor.inputs import INPUTS, input_alarms
 from ops_platform.monitor.notices import moves, of_move
 from ops_platform.monitor.probation import Probation, term
@@ -45,6 +47,7 @@ class Report:
     Parameters
     ----------
     model : its name.
+    recommends : whether it does; else it foretells, and no NDCG tells of it.
     day : the newest published day; None before the first.
     made_at : by the platform's clock.
     champion : None before the first.
@@ -53,6 +56,7 @@ class Report:
     days : rows of `monitor.performance`, a day and version each.
     recent : mean of the last RECENT of them with labels.
     segments : by segment the mean of the last DAYS of them.
+    foretold : rows of `monitor.foretold`, of a model that foretells.
     drift : all rows of `monitor.drift` of every version.
     inputs : rows of `monitor.inputs`; empty where there is no such table.
     probations : by version.
@@ -61,6 +65,7 @@ class Report:
     """
 
     model: str
+    recommends: bool
     day: date | None
     made_at: datetime
     champion: Version | None
@@ -69,6 +74,7 @@ class Report:
     days: pd.DataFrame
     recent: Mean | None
     segments: dict[str, Mean]
+    foretold: pd.DataFrame
     drift: pd.DataFrame
     inputs: pd.DataFrame
     probations: dict[int, Probation]
@@ -89,8 +95,15 @@ class Report:
 
     @property
     def waiting(self) -> int:
-        """How many days of `days` wait for labels."""
-        return int((~self.days["ripe"].astype(bool)).sum())
+        """How many measured days wait for labels."""
+        rows = self.days if self.recommends else self.foretold
+        return int((~rows["ripe"].astype(bool)).sum())
+
+    @property
+    def last_foretold(self) -> "pd.Series | None":
+        """The newest day of `foretold` that has labels."""
+        ripe = self.foretold[self.foretold["ripe"]]
+        return None if ripe.empty else ripe.iloc[-1]
 
     def last(self, days: int) -> pd.DataFrame:
         """Of `days` those of so many days back from the newest published one."""
@@ -137,11 +150,13 @@ def gather(
         drift = _read(connection, DRIFT, "SELECT * FROM monitor.drift WHERE model = ?", name)
         inputs = _read(connection, INPUTS, _INPUTS, name)
         probations = read_probation(connection, name)
+        foretold = read_foretold(connection, name)
     if not drift.empty:
         drift = drift.sort_values(["period", "version", "feature"], ignore_index=True)
     champion, days = registry.champion(name), of_everyone(rows)
     return Report(
         model=name,
+        recommends=name in recommenders(),
         day=published_day(lake),
         made_at=now,
         champion=champion,
@@ -150,6 +165,7 @@ def gather(
         days=days,
         recent=mean(days[days["ripe"]].tail(RECENT)),
         segments=_by_segment(rows),
+        foretold=foretold,
         drift=drift,
         inputs=inputs,
         probations=probations,

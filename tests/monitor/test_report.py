@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -89,10 +90,11 @@ def made_up() -> Report:
     )  # fmt: skip
     inputs = pd.DataFrame({"period": DAYS, "feature": "quantity", "psi": 0.1, "alarm": False})
     return Report(
-        model=NAME, day=date(2024, 5, 30), made_at=datetime(2024, 5, 31, 6),
+        model=NAME, recommends=True, day=date(2024, 5, 30), made_at=datetime(2024, 5, 31, 6),
         champion=Version(NAME, 2, {"as_of": "2024-05-12"}, {}, ""), waits="too <young>",
         source="served", days=performance(), recent=mean(performance()),
-        segments={"new customers": Mean(9, 0.4, 0.5, -0.1, -0.2, -0.05)}, drift=drift,
+        segments={"new customers": Mean(9, 0.4, 0.5, -0.1, -0.2, -0.05)},
+        foretold=pd.DataFrame({"ripe": []}), drift=drift,
         inputs=inputs,
         probations={2: Probation(NAME, 2, 1, date(2024, 5, 13), date(2024, 6, 9), 77,
                                  Sequence(-0.01, -0.2, 0.1, 0.4), GOES_ON)},
@@ -145,6 +147,33 @@ def test_the_page_in_a_browser(made_up, browser, tmp_path):
     assert all(one.size["width"] > 500 and one.size["height"] > 50 for one in drawn)
     # Nothing is wider than the window.
     assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth")
+    assert browser.get_log("browser") == []
+
+
+def test_the_page_of_a_model_of_probabilities_in_a_browser(made_up, browser, tmp_path):
+    ripe = np.arange(len(DAYS)) < 24
+    foretold = pd.DataFrame(
+        {"period": DAYS, "version": 1, "customers": 1234, "foretold": 0.31, "came_true": 0.29,
+         "brier": 0.151, "baseline_brier": 0.162, "lead": 0.011, "lead_low": 0.004,
+         "lead_high": 0.018, "ripe": ripe}
+    )  # fmt: skip
+    beside = ["came_true", "brier", "baseline_brier", "lead", "lead_low", "lead_high"]
+    foretold.loc[~ripe, beside] = np.nan
+    made = replace(
+        made_up, recommends=False, foretold=foretold, drift=made_up.drift[:0],
+        days=made_up.days[:0], segments={}, recent=None,
+    )  # fmt: skip
+    place = tmp_path / "page.html"
+    place.write_text(page(made, draw(made)), encoding="utf-8")
+    browser.get(place.as_uri())
+    shown = browser.find_element("tag name", "body").text
+    for told in (
+        "0.151", "lower than the baseline's by +0.011 +0.004 to +0.018", "1,234 customers",
+        "6 measured days wait for labels", "Brier score, less is better", "came true",
+    ):  # fmt: skip
+        assert told in shown, told
+    assert "NDCG" not in shown and "Probation" not in shown
+    assert len(browser.find_elements("css selector", "figure svg")) == 2
     assert browser.get_log("browser") == []
 
 
@@ -212,7 +241,9 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
     assert f"champion is version 1, as of {on(0)}, 8 days old" in shown
     assert "promotion: recommender v1 serves: released; the gate let it pass" in shown
     wrong = ops("nobody")
-    assert wrong.exit_code == 1 and "'nobody' is not watched: name one of" in wrong.stderr
+    assert wrong.exit_code == 1 and "there is no model 'nobody': name one of" in wrong.stderr
+    environment["OPS_RETRAINING_POLICY"] = "nonsense"
+    assert "no retraining policy 'nonsense'" in ops().stderr
 
 
 def test_the_page_follows_what_it_is_made_of():
