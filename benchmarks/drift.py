@@ -20,6 +20,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.input_drift import rate, share
 from ops_platform.lake.profile import Kind, Profile, profile_query, read_profiles
 from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.monitor.alarm_rule import AlarmRule, alarm_rule
@@ -37,15 +38,16 @@ from ops_platform.simulate.change import (
 )
 from ops_platform.simulate.shop import Shop, write_orders
 
-# None of the seeds 0 to 19, on which the rule and its bound were chosen.
-SEEDS = range(100, 120)
+# None of the seeds 0 to 19, on which the rule and its bound were chosen, nor of 100 to 119, which
+# had shown that a bound of 6 finds too little.
+SEEDS = range(200, 220)
 SHOP = Shop(days=180 + 1 + 365, customers=400, products=300, dirty_rate=0)
 AS_OF = SHOP.start + timedelta(days=180)
 # So that the fallback's retraining is not due within 21 days more.
 SHIFT = AS_OF + timedelta(days=8)
 
 # The inputs are learned from 90 days of 500 rows before anything is raised: these shops are larger.
-INPUT_SEEDS = range(100, 110)
+INPUT_SEEDS = range(200, 210)
 INPUT_SHOP = replace(SHOP, customers=800)
 
 STRENGTH_TRIED = 0.12
@@ -308,10 +310,10 @@ def report(
     inputs: dict[Scenario, list[int | None]],
 ) -> int:
     """Print what was measured; 1 when a bound is missed, else 0."""
-    a_year = sum(map(len, raised.values())) / len(raised)
-    console = Console(width=130)
+    false = sum(map(len, raised.values()))
+    console = Console(width=150)
     console.print(
-        f"{title}: {a_year:.2f} false alarms a year in {len(raised)} years "
+        f"{title}: {rate(false, len(raised))} false alarms a year in {len(raised)} years "
         f"(at most {FALSE_ALARMS_A_YEAR:g}); the taste of {strength:.0%} of the customers shifts"
     )
     late = f"in {LOSS_DAYS} days"
@@ -331,13 +333,13 @@ def report(
             scenario.name,
             f"{np.mean([one.lost for one in shops]):+.1%}",
             scenario.expected,
-            str(in_time(ndcg)),
+            share(in_time(ndcg), len(ndcg)),
             *(cell for days in (ndcg, inputs[scenario]) for cell in _cells(days)),
         )
     console.print(table)
     taste = next(shops for one, shops in measured.items() if isinstance(one.drift, TasteShift))
     holds = (
-        a_year <= FALSE_ALARMS_A_YEAR
+        false / len(raised) <= FALSE_ALARMS_A_YEAR
         and float(np.mean([one.lost for one in taste])) <= LOSS_MAX
         and in_time([one.days for one in taste]) >= DETECTED_MIN * len(taste)
     )

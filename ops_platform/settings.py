@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         0.05, ge=0, le=1, description="Share of it that may be lost in a guarded segment."
     )
     alarm_rule: str = Field("cusum", description="The file of monitor/alarm_rules/ that alarms.")
-    alarm_bound: float = Field(6.0, gt=0, description="The rule's bound, beyond which it alarms.")
+    alarm_bound: float = Field(4.0, gt=0, description="The rule's bound, beyond which it alarms.")
     false_alarm_days: float = Field(
         365, ge=1, description="Mean days to a false alarm of a model's inputs, at least."
     )
