@@ -36,14 +36,14 @@ def monitor(
     from ops_platform.models.registry import Registry
     from ops_platform.monitor import page as pages
     from ops_platform.monitor.assets import retraining_waits_for
-    from ops_platform.monitor.policy import policy
     from ops_platform.monitor.report import gather
+    from ops_platform.status import require_rules
 
     with working("reading the lake and the registry") as settings:
         if model not in names():
             raise MonitorError(f"there is no model {model!r}: name one of {', '.join(names())}")
         asked = settings.retraining_policy
-        policy(asked)  # Raises where there is no such one.
+        require_rules(settings)
         with dagster_instance(settings.home / "dagster") as instance:
             waits = retraining_waits_for(instance)
         registry = Registry(settings.mlflow_tracking_uri, settings.mlflow_artifact_root)

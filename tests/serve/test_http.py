@@ -158,7 +158,6 @@ def test_feedback_is_taken_in_under_its_contract(service, home):
         (f"{LISTS}/c001?k=5&{'x' * 9_000}=", None, 422, "query.xxx"),
         (f"{LISTS}?k=5", {"requests": [{"customer_id": "a"}]}, 422, "query.k: Extra inputs"),
         ("/v1/customers/c001/purchase-probability?k=5", None, 422, "query.k: Extra inputs"),
-        ("/v1/releases?all", None, 422, "query.all: Extra inputs"),
         ("/v1/feedback?dry=1", {"events": []}, 422, "query.dry: Extra inputs"),
         (LISTS, b'{"requests": [', 400, "can't be read as JSON"),
         (LISTS, b"[" * 100_000, 400, "can't be read as JSON"),
