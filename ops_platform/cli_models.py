@@ -9,9 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ops_platform.cli_versions import parsed, registry_of
 from ops_platform.prompt import Json, console, errors, print_json, working
 
 if TYPE_CHECKING:
+    from ops_platform.models.estimators import Estimator
     from ops_platform.models.evaluation import Figure
     from ops_platform.models.odds_evaluation import Figure as Odds
     from ops_platform.settings import Settings
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A file of models/zoo/, say recommender.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A file of models/zoo/, say recommender; recommender@2 has the hyper-parameters "
+            "of that version."
+        ),
+    ],
     cut: Annotated[
         list[datetime] | None,
         typer.Option(
@@ -57,22 +65,35 @@ def evaluate(
 def _evaluate(settings: "Settings", model: str, cuts: list[date], days: int) -> "list[Window]":
     from ops_platform.models.kinds import recommenders
 
-    if model in recommenders():
-        return _ranked(settings, model, cuts, days)
-    return _foretold(settings, model, cuts)
+    name, _ = parsed(model)
+    one = _of_name(settings, model)
+    if name in recommenders():
+        return _ranked(settings, model, one, cuts, days)
+    return _foretold(settings, model, one, cuts)
 
 
-def _ranked(settings: "Settings", model: str, cuts: list[date], days: int) -> "list[Window]":
+def _of_name(settings: "Settings", model: str) -> "Estimator":
+    """The model with its defaults, or that of the version that is named: a fit begins it anew."""
+    from ops_platform.models.estimators import estimator
+
+    name, number = parsed(model)
+    if number is None:
+        return estimator(name)(seed=settings.seed)
+    return registry_of(settings).load(name, number)
+
+
+def _ranked(
+    settings: "Settings", model: str, one: "Estimator", cuts: list[date], days: int
+) -> "list[Window]":
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
-    from ops_platform.models.estimators import estimator
     from ops_platform.models.evaluation import PAIR, fit_contenders
     from ops_platform.models.evaluation import evaluate as judged
     from ops_platform.models.recommending import interactions_by
     from ops_platform.models.training import read_training_set
 
-    lake, kind = Lake.at(settings), estimator(model)
-    rows = read_training_set(lake, model)
+    lake = Lake.at(settings)
+    rows = read_training_set(lake, parsed(model)[0])
     windows: list[Window] = []
     with connect(lake, snapshot=rows.pointer.snapshot) as connection:
         for start in cuts or [rows.as_of - timedelta(days=days - 1)]:
@@ -81,23 +102,25 @@ def _ranked(settings: "Settings", model: str, cuts: list[date], days: int) -> "l
             known, later = (interactions_by(connection, day) for day in (before, end))
             inside = later["day"].astype("datetime64[s]") >= datetime(*start.timetuple()[:3])
             seed = settings.seed
-            contenders = fit_contenders(model, kind(seed=seed), known, before, seed=seed, say=_say)
+            contenders = fit_contenders(model, one, known, before, seed=seed, say=_say)
             _say(f"judging on {start} to {end}")
             relevant = later.loc[inside, PAIR].drop_duplicates()
             windows.append((start, end, judged(contenders, known, relevant, seed=seed)))
     return windows
 
 
-def _foretold(settings: "Settings", model: str, cuts: list[date]) -> "list[Window]":
+def _foretold(
+    settings: "Settings", model: str, of_name: "Estimator", cuts: list[date]
+) -> "list[Window]":
     from ops_platform.features.build import newest_day, published_with_features
     from ops_platform.features.known_by import by_delivery_of
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
-    from ops_platform.models.estimators import estimator, foretells
+    from ops_platform.models.estimators import foretells
     from ops_platform.models.odds_evaluation import evaluate as judged
 
     lake = Lake.at(settings)
-    one = foretells(estimator(model)(seed=settings.seed))
+    one = foretells(of_name)
     newest, horizon = newest_day(lake), timedelta(days=one.horizon_days - 1)
     late = by_delivery_of(settings)
     windows: list[Window] = []

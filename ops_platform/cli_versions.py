@@ -80,7 +80,7 @@ def _versions(registry: "Registry", name: str | None, every: bool) -> "list[Vers
 
     if name is not None and not every:
         return [_version(registry, name)]
-    models = names() if name is None else [_parsed(name)[0]]
+    models = names() if name is None else [parsed(name)[0]]
     found = [version for model in models for version in registry.versions(model)]
     if not found:
         raise RegistryError(f"there is no version of {', '.join(models)}")
@@ -89,7 +89,7 @@ def _versions(registry: "Registry", name: str | None, every: bool) -> "list[Vers
 
 def _version(registry: "Registry", name: str) -> "Version":
     """The version that is named; of a model alone its champion, or the newest before the first."""
-    model, number = _parsed(name)
+    model, number = parsed(name)
     if number is not None:
         return registry.version(model, number)
     found = registry.champion(model) or registry.newest(model)
@@ -98,7 +98,7 @@ def _version(registry: "Registry", name: str) -> "Version":
     return found
 
 
-def _parsed(name: str) -> tuple[str, int | None]:
+def parsed(name: str) -> tuple[str, int | None]:
     """The model and the version of `recommender@3`, which the lineage calls models/..."""
     model, at, number = name.removeprefix("models/").partition("@")
     if at and not (number.isdecimal() and int(number)):

@@ -288,6 +288,14 @@ def test_evaluation_prints_both_metrics_with_paired_differences(home):
     assert rate["difference"] == pytest.approx(own["value"] - rate["value"])
     assert rate["difference_low"] <= rate["difference"] <= rate["difference_high"]
     assert own["difference"] is None
+    known = read_training_set(home.lake, NAME)
+    other = PurchaseProbability(iterations=5).fit(known.rows, known.as_of)
+    home.registry.register(NAME, other, metrics={}, tags={}, now=NOW)
+    arguments = ["evaluate", f"{NAME}@1", "--cut", "2024-03-11", "--json"]
+    (window,) = json.loads(CliRunner().invoke(app, arguments, env=environment).stdout)
+    found = {(one["metric"], one["contender"]): one["value"] for one in window["figures"]}
+    assert found["Brier score", f"{NAME}@1"] != own["value"]
+    assert found["Brier score", "base_rate"] == rate["value"]
     table = CliRunner().invoke(app, ["evaluate", NAME], env=environment).stdout
     assert "2024-03-21 to 2024-04-19: 136 customers, true of 91.2%" in table
 
