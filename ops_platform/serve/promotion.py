@@ -74,7 +74,7 @@ def put_in_service(
     with write_lock(lake):
         due = registry.to_be_promoted(name)
         if name not in recommenders():
-            return _named(registry, folder, due or registry.champion(name), now)
+            return _named(registry, folder, name, due, now)
         if due is not None:
             return _serve(lake, registry, folder, due, now, customer_key)
         reconcile(registry, releases, name)
@@ -108,19 +108,23 @@ def _can_tell(lake: Lake, snapshot: int) -> bool:
 
 
 def _named(
-    registry: Registry, folder: Path, version: Version | None, now: datetime
+    registry: Registry, folder: Path, name: str, due: Version | None, now: datetime
 ) -> Served | None:
+    champion = registry.champion(name)
+    version = due or champion
     if version is None:
         return None
-    champion = registry.champion(version.name)
     moved = champion is None or champion.version != version.version
-    registry.promote(version.name, version.version)
-    note_alias(folder, version, now, "released")
-    return Served(version.name, version.version, "", moved)
+    note_alias(folder, version, now, "released" if due else "found to serve")
+    registry.promote(name, version.version)
+    return Served(name, version.version, "", moved)
 
 
 def note_alias(folder: Path, version: Version, now: datetime, why: str) -> None:
-    """Note which version the alias names, of a model without releases, by the name of one."""
+    """Note which version the alias is to name, of a model without releases, by the name of one.
+
+    Before the alias moves, so that whoever is killed between the two is finished by the same again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     history.note(folder, f"v{version.version}-{_origin(version).state_digest[:12]}", now, why)
 

@@ -77,9 +77,9 @@ def _alias_back(
         )
     found = registry.version(name, back)
     if found.version != left:
+        note_alias(folder, found, now, f"rolled back from version {left}")
         _tag(registry, name, now, left, back)
         registry.promote(name, back)
-        note_alias(folder, found, now, f"rolled back from version {left}")
     return Served(name, back, "", moved=found.version != left)
 
 

@@ -27,10 +27,11 @@ from ops_platform.models.odds_evaluation import evaluate
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.rebuild import rebuild
 from ops_platform.models.recipe import recipe_of
-from ops_platform.models.registry import ROLLED_BACK
+from ops_platform.models.registry import ROLLED_BACK, Registry
 from ops_platform.models.task import Rules
 from ops_platform.models.training import can_be_judged, read_training_set, train
 from ops_platform.models.zoo.purchase_probability import FEATURES, PurchaseProbability
+from ops_platform.serve import history
 from ops_platform.serve.promotion import TAGS, Served, put_in_service
 from ops_platform.serve.rollback import roll_back
 from tests.monitor.conftest import NEWEST, Home, fresh_store, new_home, orders  # noqa: F401
@@ -68,6 +69,21 @@ def judgeable(home: Home) -> bool:
 
 def served(home: Home) -> Served | None:
     return put_in_service(home.lake, home.registry, home.settings.releases, NAME, NOW)
+
+
+def back(home: Home, to: int | None = None) -> int:
+    """The version that is champion after going back."""
+    return roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW, to=to).version
+
+
+def crown_copies(home: Home, count: int) -> None:
+    """So many copies of version 1, each champion after the other."""
+    model = home.registry.load(NAME, 1)
+    tags = {name: home.registry.version(NAME, 1).tags[name] for name in TAGS}
+    for _ in range(count):
+        made = home.registry.register(NAME, model, metrics={}, tags=tags, now=NOW)
+        home.registry.promote(NAME, made)
+        served(home)
 
 
 def moments(rng, times: int, shift: float) -> pd.DataFrame:
@@ -238,23 +254,54 @@ def test_a_challenger_waits_until_a_whole_horizon_has_passed_since_the_champion(
     assert outcome.verdict.window_start == NEWEST - timedelta(days=29)
     assert outcome.verdict.champion < 0
 
+    # By hand, which no gate let pass.
     home.registry.promote(NAME, 2)
     assert served(home) == Served(NAME, 2, "", moved=False)
-    back = roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
-    assert back == Served(NAME, 1, "", moved=True)
+    moves = history.read(home.settings.releases / NAME)
+    assert [(one.release[:3], one.why) for one in moves] == [
+        ("v1-", "released"),
+        ("v2-", "found to serve"),
+    ]
+    left = roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
+    assert left == Served(NAME, 1, "", moved=True)
     assert home.registry.champion(NAME).version == 1
     assert home.registry.version(NAME, 2).tags[ROLLED_BACK].endswith("to version 1")
     assert served(home).version == 1
     with pytest.raises(ReleaseError, match="before 1 is known to have been champion"):
-        roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW)
+        back(home)
 
     # Version 2 was left, so it is not what answered before a third.
-    model = home.registry.load(NAME, 1)
-    tags = {name: home.registry.version(NAME, 1).tags[name] for name in TAGS}
-    third = home.registry.register(NAME, model, metrics={}, tags=tags, now=NOW)
-    home.registry.promote(NAME, third)
+    crown_copies(home, 1)
+    assert back(home) == 1
+
+
+@pytest.mark.parametrize(
+    "killed", [(history, "note"), (Registry, "set_tag"), (Registry, "promote")]
+)
+def test_going_back_that_was_killed_is_finished_by_the_next(home, monkeypatch, killed):
+    trained(home)
     served(home)
-    assert roll_back(home.lake, home.registry, home.settings.releases, NAME, NOW).version == 1
+    crown_copies(home, 2)
+
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(*killed, die)
+        back(home)
+    assert back(home) == home.registry.champion(NAME).version == 2
+    assert ROLLED_BACK in home.registry.version(NAME, 3).tags
+
+
+def test_going_back_to_what_is_of_no_known_rows_moves_nothing(home):
+    trained(home)
+    served(home)
+    model = home.registry.load(NAME, 1)
+    other = home.registry.register(NAME, model, metrics={}, tags={}, now=NOW)
+    with pytest.raises(ReleaseError, match=r"version 2 .* lacks the tags"):
+        back(home, other)
+    assert home.registry.champion(NAME).version == 1
+    assert ROLLED_BACK not in home.registry.version(NAME, 1).tags
 
 
 def test_a_history_of_less_than_two_horizons_is_too_early(new_home, orders):  # noqa: F811
