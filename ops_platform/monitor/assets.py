@@ -12,6 +12,7 @@ from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
+from ops_platform.features.known_by import by_delivery_of
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.location import Lake
@@ -237,7 +238,10 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
 
         def work(name: str) -> tuple[Measured, Probation | None]:
             if name not in recommenders():
-                foretold = measure_foretold(look.lake, look.registry, name, look.over, look.sources)
+                late = by_delivery_of(settings)
+                foretold = measure_foretold(
+                    look.lake, look.registry, name, look.over, look.sources, late
+                )
                 context.log.info(f"{name}: {foretold.reason}")
                 return foretold, None
             found = measure(

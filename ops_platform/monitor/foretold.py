@@ -8,7 +8,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from ops_platform.errors import MonitorError
 from ops_platform.features.build import published_with_features, stamps_of
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.point_in_time import LABEL_TIME
 from ops_platform.features.view import find_views
 from ops_platform.lake.connect import connect
@@ -36,23 +38,32 @@ Foretold = tuple[int, date]
 
 
 def measure_foretold(
-    lake: Lake, registry: Registry, name: str, over: date, sources: set[str]
+    lake: Lake,
+    registry: Registry,
+    name: str,
+    over: date,
+    sources: set[str],
+    by_delivery: ByDelivery,
 ) -> Measured:
     """Bring `monitor.foretold` of a model up to what is published.
 
     Measured is the day after the champion's as-of, and every EVERY_DAYS days from it on: what the
     champion would have said that morning of each customer known by then. A day is ripe once the
-    model's horizon from it on is over and published, and no day of it is at fault; then it is
-    judged for good, beside a baseline that learned from the newest labels of that morning.
+    model's horizon from it on is over and published, and no day up to the end of it is at fault;
+    then it is judged for good, beside a baseline that learned from the newest labels of that
+    morning.
 
     Parameters
     ----------
     over : the newest day that is over.
     sources : that purchases come from.
+    by_delivery : as of `labelled`.
 
     Raises
     ------
     NotPublishedError : no features are published yet.
+    TrainingError : as `labelled`.
+    MonitorError : another run has judged days meanwhile.
     """
     champion = registry.champion(name)
     if champion is None:
@@ -64,32 +75,61 @@ def measure_foretold(
     with connect(lake, snapshot=snapshot) as connection:
         newest = min(over, max(day for _, day in stamps_of(connection, find_views())))
         shown, settled = _of(kept), _of(kept[kept["ripe"]])
-        asked = (shown | _due(champion, newest)) - settled
-        models = _models(registry, name, {champion.version, *(version for version, _ in asked)})
-        asked = {one for one in asked if one[0] in models}
-        horizon = models[champion.version].horizon_days
-        open_days = waiting(connection, sorted({day for _, day in asked}), newest, horizon, unfit)
+        waited = shown - settled
+        models = _models(registry, name, {champion.version, *(version for version, _ in waited)})
+        due = _due(champion, newest) - settled
+        asked = {one for one in waited | due if one[0] in models}
+        open_ = _open(connection, models, asked, newest, unfit)
         made = [
-            {"version": version, **judge(connection, models[version], day, day not in open_days)}
+            {
+                "version": version,
+                **judge(connection, models[version], day, (version, day) not in open_, by_delivery),
+            }
             for version, day in sorted(asked)
-            if not (day in open_days and (version, day) in shown)
+            if (version, day) not in open_.keys() & shown
         ]
-    if made:
-        rows = pd.DataFrame(made).assign(model=name).reindex(columns=_NAMES)
-        kept = write(lake, lambda writer: _keep(writer, name, rows))
+    gone = sorted({version for version, _ in waited} - models.keys())
+    if made or gone:
+        rows = pd.DataFrame(made, columns=_NAMES).assign(model=name)
+        kept = write(lake, lambda writer: keep(writer, name, settled, gone, rows))
     ripened = sorted(one["period"] for one in made if one["ripe"])
+    open_days = {day: why for (_, day), why in open_.items()}
     reason = f"{len(ripened)} days ripe since the last time, {len(open_days)} wait for labels"
     return Measured(name, champion.version, ripened, open_days, kept, reason)
 
 
+def _open(
+    connection: duckdb.DuckDBPyConnection,
+    models: Mapping[int, Foretells],
+    asked: set[Foretold],
+    newest: date,
+    unfit: dict[date, str],
+) -> dict[Foretold, str]:
+    """Those that are not ripe, each with why."""
+    found = dict[Foretold, str]()
+    for version, model in models.items():
+        days = sorted(day for one, day in asked if one == version)
+        # Features look back, so a day at fault spoils those of all days after it.
+        spoilt = {day: min(unfit) for day in days if unfit and min(unfit) < day}
+        told = {day: f"the data is at fault: {unfit[first]}" for day, first in spoilt.items()}
+        told |= waiting(connection, days, newest, model.horizon_days, unfit)
+        found |= {(version, day): why for day, why in told.items()}
+    return found
+
+
 def judge(
-    connection: duckdb.DuckDBPyConnection, model: Foretells, day: date, ripe: bool
+    connection: duckdb.DuckDBPyConnection,
+    model: Foretells,
+    day: date,
+    ripe: bool,
+    by_delivery: ByDelivery,
 ) -> dict[str, Any]:
     """What a model says on the morning of a day, and once the day is ripe how good that was.
 
     Parameters
     ----------
     connection : sees the published lake.
+    by_delivery : as of `labelled`.
 
     Returns
     -------
@@ -100,7 +140,7 @@ def judge(
     """
     before = midnight(day) - timedelta(days=model.horizon_days)
     times = [before, midnight(day)] if ripe else [midnight(day)]
-    rows = labelled(connection, model, times, {})
+    rows = labelled(connection, model, times, by_delivery)
     now, learned = (rows[rows[LABEL_TIME] == one] for one in (midnight(day), before))
     found: dict[str, Any] = {"period": day, "customers": len(now), "ripe": ripe}
     if now.empty:
@@ -157,10 +197,25 @@ def _models(registry: Registry, name: str, versions: set[int]) -> Mapping[int, F
     return {version: foretells(registry.load(name, version)) for version in there}
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, model: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Put rows in the place of those of the same version and day (in a write); all of the model."""
+def keep(
+    connection: duckdb.DuckDBPyConnection,
+    model: str,
+    settled: set[Foretold],
+    gone: list[int],
+    rows: pd.DataFrame,
+) -> pd.DataFrame:
+    """Put rows in the place of those of the same version and day (in a write); all of the model.
+
+    What waits of the versions `gone` goes: nobody can judge it. Raises MonitorError where others
+    than `settled` are ripe by now.
+    """
     connection.execute("CREATE SCHEMA IF NOT EXISTS monitor")
     connection.execute(f"CREATE TABLE IF NOT EXISTS {FORETOLD} ({_COLUMNS})")
+    kept = read_foretold(connection, model)
+    if _of(kept[kept["ripe"]]) != settled:
+        raise MonitorError(f"another run has measured {model} meanwhile: materialize again")
+    waits_in_vain = "model = ? AND NOT ripe AND list_contains(?::BIGINT[], version)"
+    connection.execute(f"DELETE FROM {FORETOLD} WHERE {waits_in_vain}", [model, gone])
     connection.register("made", rows)
     key = "model, version, period"
     connection.execute(f"DELETE FROM {FORETOLD} WHERE ({key}) IN (SELECT {key} FROM made)")

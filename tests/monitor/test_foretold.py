@@ -6,16 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ops_platform.errors import MonitorError, TrainingError
 from ops_platform.features.view import find_views
-from ops_platform.lake import catalog
+from ops_platform.lake import catalog, faults
+from ops_platform.lake.check import LEDGER
 from ops_platform.lake.connect import connect
+from ops_platform.lake.history import Judgement
+from ops_platform.lake.write import write
 from ops_platform.models.code import Code
 from ops_platform.models.estimators import foretells
 from ops_platform.models.labels import current
 from ops_platform.models.provenance import MadeWith
 from ops_platform.models.task import Rules
 from ops_platform.models.training import read_training_set, train
-from ops_platform.monitor.foretold import measure_foretold
+from ops_platform.monitor.foretold import keep, measure_foretold
 from ops_platform.monitor.performance import Measured
 from ops_platform.monitor.report import gather
 from ops_platform.serve.promotion import put_in_service
@@ -36,7 +40,15 @@ SELECT DISTINCT customer_id FROM marts.fct_interactions WHERE day >= ? AND day <
 
 
 def measured(home: Home, over: date = NEWEST) -> Measured:
-    return measure_foretold(home.lake, home.registry, NAME, over, {"orders"})
+    return measure_foretold(home.lake, home.registry, NAME, over, {"orders"}, {})
+
+
+def succeeded(home: Home, horizon_days: int = 30) -> None:
+    """Have the champion followed by one of NEWEST."""
+    tags = home.registry.version(NAME, 1).tags | {"as_of": NEWEST.isoformat()}
+    kept = {name: tags[name] for name in ("as_of", "snapshot", "training_set", "state_digest")}
+    model = home.registry.load(NAME, 1).set_params(horizon_days=horizon_days)
+    home.registry.promote(NAME, home.registry.register(NAME, model, metrics={}, tags=kept, now=NOW))
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +109,66 @@ def test_a_day_that_is_judged_stays_and_nothing_new_writes_nothing(home, orders)
     assert again.ripened == [] and len(again.waiting) == 4
 
 
-def test_a_former_champion_is_judged_on_the_days_that_waited(home, orders):
+@pytest.mark.parametrize("horizon_days", [30, 7])
+def test_a_former_champion_is_judged_on_the_days_that_waited(home, orders, horizon_days):
     measured(home, AS_OF)
-    tags = home.registry.version(NAME, 1).tags | {"as_of": NEWEST.isoformat()}
-    kept = {name: tags[name] for name in ("as_of", "snapshot", "training_set", "state_digest")}
-    model = home.registry.load(NAME, 1)
-    home.registry.promote(NAME, home.registry.register(NAME, model, metrics={}, tags=kept, now=NOW))
+    succeeded(home, horizon_days)
+    home.publish(orders(), NEWEST - timedelta(days=4), VIEWS)
+    assert not measured(home).rows["ripe"].any()
     home.publish(orders(), NEWEST, VIEWS)
     found = measured(home).rows
     assert found[["version", "ripe"]].to_numpy().tolist() == [[1, True], [2, False]]
+
+
+def test_what_waits_of_a_version_that_was_deleted_waits_no_more(home, orders):
+    measured(home, AS_OF)
+    succeeded(home)
+    home.registry._client.delete_model_version(NAME, "1")
+    assert measured(home, AS_OF).rows.empty
+    home.publish(orders(), NEWEST, VIEWS)
+    assert measured(home).rows["version"].tolist() == [2]
+
+
+@pytest.mark.parametrize("day", [AS_OF - timedelta(days=50), FIRST + timedelta(days=29)])
+def test_a_day_waits_while_one_up_to_the_end_of_its_labels_is_at_fault(home, orders, day):
+    home.publish(orders(), NEWEST, VIEWS)
+    half = Judgement("volume", "", 100.0, 200.0, None, None, None, None, "unfit")
+
+    def judge(judged: dict) -> None:
+        def work(connection):
+            faults.make(connection)
+            connection.execute("CREATE SCHEMA IF NOT EXISTS ledger")
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {LEDGER} (sha256 VARCHAR, path VARCHAR, "
+                "number BIGINT, source VARCHAR)"
+            )
+            faults.forget(connection, faults.JUDGEMENTS, "orders", [day])
+            faults.write_judgements(connection, "orders", judged)
+
+        write(home.lake, work)
+
+    judge({day: [half]})
+    found = measured(home)
+    assert found.waiting[FIRST].startswith(f"the data is at fault: orders {day}")
+    assert not found.rows["ripe"].any()
+    judge({})
+    assert measured(home).ripened == [FIRST]
+
+
+def test_features_are_of_what_had_been_delivered_by_then(home):
+    late = {"fct_interactions": frozenset({"orders"})}
+    with pytest.raises(TrainingError, match="has no column delivery"):
+        measure_foretold(home.lake, home.registry, NAME, AS_OF, {"orders"}, late)
+
+
+def test_of_two_runs_at_once_the_later_takes_back_nothing(home, orders):
+    rows = measured(home, AS_OF).rows
+    home.publish(orders(), NEWEST, VIEWS)
+    measured(home)
+    # As the first run would, had it looked before the second and written after it.
+    with pytest.raises(MonitorError, match="another run has measured"):
+        write(home.lake, lambda writer: keep(writer, NAME, set(), [], rows))
+    assert measured(home).rows["ripe"].tolist() == [True, False, False, False, False]
 
 
 def test_a_day_whose_labels_nobody_gave_waits(home, orders):

@@ -168,7 +168,7 @@ def test_the_page_of_a_model_of_probabilities_in_a_browser(made_up, browser, tmp
     browser.get(place.as_uri())
     shown = browser.find_element("tag name", "body").text
     for told in (
-        "0.151", "lower than the baseline's by +0.011 +0.004 to +0.018", "1,234 customers",
+        "0.151", "lower than the baseline's by +0.011 +0.004 to +0.018", "version 1: 1,234 customers",
         "6 measured days wait for labels", "Brier score, less is better", "came true",
     ):  # fmt: skip
         assert told in shown, told
