@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ops_platform.models.kinds import recommenders
 from ops_platform.monitor.alarms import Alarm
 from ops_platform.monitor.alerts import ALARM, PROMOTION, ROLLBACK, Alert
 from ops_platform.monitor.inputs import InputAlarm
@@ -58,6 +59,9 @@ def of_move(name: str, move: Move, left: Probation | None = None) -> Alert:
     """
     cause, version = f"{name} {move.release} {move.at}", move.release.partition("-")[0]
     look = f"ops monitor {name}; ops models list"
+    moved = f"the alias champion names {version}"
+    if name in recommenders():
+        moved = f"the pointer and the alias champion name {move.release}"
     if not move.why.startswith("rolled back"):
         return Alert(
             PROMOTION,
@@ -65,7 +69,7 @@ def of_move(name: str, move: Move, left: Probation | None = None) -> Alert:
             f"{name} {version} serves: {move.why}",
             since=move.at,
             sure="the gate let it pass" if move.why == "released" else "",
-            done=f"the pointer and the alias champion name {move.release}",
+            done=moved,
             look=look,
         )
     by_itself = left is not None and left.decision == WORSE
@@ -75,7 +79,6 @@ def of_move(name: str, move: Move, left: Probation | None = None) -> Alert:
         f"{name} {version} serves again: {move.why}",
         since=move.at,
         sure=left.told if left is not None and by_itself else "somebody went back by hand",
-        done=f"the pointer and the alias champion name {move.release}; "
-        "the version that was left is not promoted again by itself",
+        done=f"{moved}; the version that was left is not promoted again by itself",
         look=look,
     )

@@ -20,6 +20,7 @@ from ops_platform.models.provenance import MadeWith
 from ops_platform.models.task import Rules
 from ops_platform.models.training import read_training_set, train
 from ops_platform.monitor.foretold import keep, measure_foretold
+from ops_platform.monitor.notices import of_recent_moves
 from ops_platform.monitor.performance import Measured
 from ops_platform.monitor.report import gather
 from ops_platform.serve.promotion import put_in_service
@@ -187,3 +188,5 @@ def test_its_page_and_events_are_told(home):
     assert [(one.kind, one.what[:30]) for one in found.events] == [
         ("promotion", "purchase_probability v1 serves")
     ]
+    [told] = of_recent_moves(home.settings.releases, NAME, NOW, {})
+    assert told.done == "the alias champion names v1"
