@@ -108,9 +108,15 @@ def newest(connection: duckdb.DuckDBPyConnection, dataset: str) -> date:
 def write(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
+    after: date,
     profiles: Mapping[str, Mapping[date, Mapping[str, Profile]]],
 ) -> None:
-    """Add days of a dataset, by segment, day and column (in a write)."""
+    """Add days of a dataset after one, by segment, day and column (in a write).
+
+    Each day is profiled once: where another run has added days since, theirs stay.
+    """
+    if newest(connection, dataset) != after:
+        return
     rows = [
         {"dataset": dataset, "segment": segment, "period": day, "column": column}
         | {field.name: getattr(profile, field.name) for field in dataclasses.fields(Profile)}

@@ -118,7 +118,7 @@ def _profile_new(lake: Lake, seen: Inputs, over: date) -> date:
         def work(connection: duckdb.DuckDBPyConnection) -> None:
             input_profiles.make(connection)
             for name, profiles in found.items():
-                input_profiles.write(connection, name, profiles)
+                input_profiles.write(connection, name, after[name], profiles)
 
         write(lake, work)
     return until

@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ops_platform.features.build import published_with_features
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.lake import catalog
+from ops_platform.lake.connect import connect
 from ops_platform.lake.faults import DELIVERY, write_judgements
 from ops_platform.lake.faults import make as make_judgements
 from ops_platform.lake.history import Judgement
 from ops_platform.lake.write import write
-from ops_platform.monitor import input_state
+from ops_platform.monitor import input_profiles, input_state
 from ops_platform.monitor.assets import inputs_asset
 from ops_platform.monitor.checks import INPUTS_KEY, inputs_check
+from ops_platform.monitor.input_profiles import ALL, INTERACTIONS, inputs_of
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
 from ops_platform.settings import PROJECT, Settings
@@ -267,3 +270,14 @@ def test_the_door_tells_of_the_alarm_and_warns(published: Home, instance, webhoo
     [told] = [one["text"] for one in webhook[1]]
     assert told.startswith(f"alarm: {NAME} version 1: interactions/quantity 1")
     assert f"since: inputs since {alarm.since}" in told and "decisions/input-alarm.md" in told
+
+
+def test_days_that_another_run_has_profiled_meanwhile_are_not_added_twice(watched: Home):
+    before = LAST - timedelta(days=1)
+    count = "SELECT count(*) FROM monitor.input_profiles WHERE dataset = 'interactions'"
+    rows = watched.read(count)
+    with connect(watched.lake, snapshot=published_with_features(watched.lake).snapshot) as reading:
+        days = input_profiles.profile(reading, inputs_of(NAME), INTERACTIONS, before, LAST)
+    assert days[ALL].keys() == {LAST}
+    write(watched.lake, lambda c: input_profiles.write(c, INTERACTIONS, before, days))
+    assert watched.read(count) == rows
