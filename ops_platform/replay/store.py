@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ops_platform.models import metrics
 from ops_platform.models.estimators import Recommends
 from ops_platform.models.recipe import recipe_of
 from ops_platform.monitor import profile
@@ -139,7 +140,7 @@ def folder_of(home: Path, model: Recommends, data: Sequence[str]) -> Path:
     home : of the platform.
     data : digests of what the history is made of.
     """
-    code = [inspect.getsource(module) for module in (history, profile)]
+    code = [inspect.getsource(module) for module in (history, profile, metrics)]
     params = json.dumps(model.get_params(), sort_keys=True)
     identity = json.dumps([recipe_of(model), params, *data, *code])
     return home / "replay" / hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """What was fitted is kept: a killed replay goes on, and a damaged file is computed again."""
 
+import inspect
 from datetime import date
 
 import numpy as np
@@ -70,6 +71,14 @@ def test_another_recipe_or_history_is_kept_apart(tmp_path):
     }
     assert len(folders) == 4
     assert folder_of(tmp_path, RECIPE, ["a", "b"]) in folders
+
+
+@pytest.mark.parametrize("judges", ["score", "profile", "ndcg_at_k"])
+def test_what_another_code_has_judged_is_kept_apart(tmp_path, monkeypatch, judges):
+    before, read = folder_of(tmp_path, RECIPE, ["a"]), inspect.getsource
+    changed = f"def {judges}("
+    monkeypatch.setattr(inspect, "getsource", lambda one: read(one).replace(changed, "def other("))
+    assert folder_of(tmp_path, RECIPE, ["a"]) != before
 
 
 def test_a_model_without_fits_is_fitted_each_day(lines, tmp_path):
