@@ -69,8 +69,8 @@ def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict
         "source": found.source,
         "recent": asdict(found.recent) if found.recent else None,
         "days_waiting": found.waiting,
-        "days": found.last(days).to_dict("records"),
-        "foretold": found.foretold.tail(FORETOLD_SHOWN).to_dict("records"),
+        "days": _records(found.last(days)),
+        "foretold": _records(found.foretold.tail(FORETOLD_SHOWN)),
         "drift": found.last_drift(),
         "alarm": asdict(found.alarm) if found.alarm else None,
         "probation": asdict(found.probation) if found.probation else None,
@@ -79,6 +79,11 @@ def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict
         "events": [asdict(event) for event in found.events],
         "page": place,
     }
+
+
+def _records(rows: "pd.DataFrame") -> list[dict[Any, Any]]:
+    """JSON has no NaN: what is not known yet is null."""
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
 def _show(found: "Report", asked: str, days: int, place: Path | None) -> None:

@@ -231,11 +231,13 @@ def test_from_the_graph_to_the_prompt(fresh_store, tmp_path, instance, webhook):
     def ops(*arguments: str):
         return CliRunner().invoke(app, ["monitor", *arguments], env=environment)
 
-    told = json.loads(ops("--json", "--days", "4").stdout)
+    # Python reads a NaN, which is no JSON.
+    told = json.loads(ops("--json", "--days", "4").stdout, parse_constant=pytest.fail)
     assert (told["champion"], told["age_days"], told["days_waiting"]) == (1, 8, 2)
     assert [day["period"][:10] for day in told["days"]] == [
         str(on(8) - timedelta(days=n)) for n in (3, 2, 1, 0)
     ]
+    assert told["days"][-1]["ndcg"] is None
     assert told["page"] == made.metadata[f"{NAME} page"].value
     shown = ops().stdout
     assert f"champion is version 1, as of {on(0)}, 8 days old" in shown
