@@ -168,6 +168,8 @@ def profile(
     found: dict[str, dict[date, dict[str, Profile]]] = {segment: {} for segment in SEGMENTS}
     for made in _rows(connection, inputs, dataset, after, until):
         kinds = _kinds(connection, made)
+        if not kinds:
+            continue  # A view of dates alone, say.
         days = connection.execute(f"SELECT DISTINCT {DAY} FROM {made}").fetchall()
         for segment in SEGMENTS:
             of = made if segment == ALL else f"(FROM {made} WHERE {SEGMENT} = '{segment}')"

@@ -4,11 +4,14 @@ import shutil
 from datetime import date, timedelta
 
 import dagster as dg
+import ibis.expr.datatypes as dt
 import numpy as np
 import pandas as pd
+import pandera.ibis as pa
 import pytest
 
 from ops_platform.features.build import published_with_features
+from ops_platform.features.view import FeatureView
 from ops_platform.ingest.contract_file import read_contract
 from ops_platform.lake import catalog
 from ops_platform.lake.connect import connect
@@ -19,7 +22,7 @@ from ops_platform.lake.write import write
 from ops_platform.monitor import input_profiles, input_state
 from ops_platform.monitor.assets import inputs_asset
 from ops_platform.monitor.checks import INPUTS_KEY, inputs_check
-from ops_platform.monitor.input_profiles import ALL, INTERACTIONS, inputs_of
+from ops_platform.monitor.input_profiles import ALL, INTERACTIONS, SEGMENTS, Inputs, inputs_of
 from ops_platform.monitor.input_watch import told_apart, watch_inputs
 from ops_platform.monitor.inputs import newest_input_alarm
 from ops_platform.settings import PROJECT, Settings
@@ -281,3 +284,23 @@ def test_days_that_another_run_has_profiled_meanwhile_are_not_added_twice(watche
     assert days[ALL].keys() == {LAST}
     write(watched.lake, lambda c: input_profiles.write(c, INTERACTIONS, before, days))
     assert watched.read(count) == rows
+
+
+def test_a_view_of_dates_alone_has_nothing_to_profile(watched: Home):
+    view = FeatureView(
+        name="dates",
+        entity=("customer_id",),
+        mart="fct_interactions",
+        event_time="day",
+        ttl=timedelta(days=365),
+        features=lambda known: known.group_by("customer_id", "as_of").agg(
+            first_day=known.day.min()
+        ),
+        schema=pa.DataFrameSchema({"customer_id": pa.Column(str), "first_day": pa.Column(dt.date)}),
+        description="Since when.",
+        owner="team:data-science",
+    )
+    seen = Inputs("newcomers", (view,), False)
+    with connect(watched.lake, snapshot=published_with_features(watched.lake).snapshot) as reading:
+        days = input_profiles.profile(reading, seen, view.name, LAST - timedelta(days=2), LAST)
+    assert days == {segment: {} for segment in SEGMENTS}
