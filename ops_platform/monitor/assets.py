@@ -12,7 +12,7 @@ from ops_platform.automation import RETRAINING, WHEN_DATA_CHANGES
 from ops_platform.errors import MonitorError, OpsError
 from ops_platform.failures import told_plainly
 from ops_platform.features.assets import PUBLISHED_FEATURES
-from ops_platform.features.known_by import by_delivery_of
+from ops_platform.features.known_by import ByDelivery, by_delivery_of
 from ops_platform.ingest.contract import Contract
 from ops_platform.ingest.profiles import judge_sources
 from ops_platform.lake.location import Lake
@@ -178,11 +178,13 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
     def inputs(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        look = _look(settings, sources)
+        look, late = _look(settings, sources), by_delivery_of(settings)
 
         def work(name: str) -> InputsWatched:
             found = watch_inputs(
-                look.lake, look.registry, name, look.over, look.sources, settings.false_alarm_days
+                *(look.lake, look.registry, name, look.over, look.sources),
+                false_alarm_days=settings.false_alarm_days,
+                by_delivery=late,
             )
             context.log.info(f"{name}: {found.reason}")
             return found
@@ -201,7 +203,7 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
                 "rows_added": sum(len(one.added) for one in watched),
                 "alarms": [f"{alarm.id}: {alarm.seen}" for alarm in raised],
                 "whole_rows": {
-                    alarm.id: _apart(look.lake, alarm) for alarm in raised[-ALARMS_TOLD:]
+                    alarm.id: _apart(look.lake, alarm, late) for alarm in raised[-ALARMS_TOLD:]
                 },
                 "models": {one.model: one.reason for one in watched},
                 "statistic": dg.MetadataValue.md("\n\n".join(map(inputs_table, watched))),
@@ -211,8 +213,8 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
     return inputs
 
 
-def _apart(lake: Lake, alarm: InputAlarm) -> str:
-    found = told_apart(lake, alarm)
+def _apart(lake: Lake, alarm: InputAlarm, by_delivery: ByDelivery) -> str:
+    found = told_apart(lake, alarm, by_delivery)
     return found if isinstance(found, str) else found.told
 
 
@@ -234,11 +236,10 @@ def performance_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDe
     def performance(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        look = _look(settings, sources)
+        look, late = _look(settings, sources), by_delivery_of(settings)
 
         def work(name: str) -> tuple[Measured, Probation | None]:
             if name not in recommenders():
-                late = by_delivery_of(settings)
                 foretold = measure_foretold(
                     look.lake, look.registry, name, look.over, look.sources, late
                 )

@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.point_in_time import LABEL_TIME, training_set
 from ops_platform.features.view import FeatureView, find_views
 from ops_platform.lake.connect import ALIAS
@@ -66,11 +67,15 @@ BEFORE = date(1, 1, 1)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model sees: interactions or the features of views, and the scores that it serves."""
+    """What a model sees: interactions or the features of views, and the scores that it serves.
+
+    Features are of what had been delivered by then where `by_delivery` says so, as in training.
+    """
 
     model: str
     views: tuple[FeatureView, ...]
     interactions: bool
+    by_delivery: ByDelivery
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -79,14 +84,14 @@ class Inputs:
         return (*seen, f"{SERVED}/{self.model}")
 
 
-def inputs_of(model: str) -> Inputs:
+def inputs_of(model: str, by_delivery: ByDelivery) -> Inputs:
     """What a model sees; raises RegistryError where there is no such model."""
     kind = estimator(model)
     views = getattr(kind, "views", None)
     if views is None:
-        return Inputs(model, (), True)
+        return Inputs(model, (), True, by_delivery)
     there = {view.name: view for view in find_views()}
-    return Inputs(model, tuple(there[name] for name in views), False)
+    return Inputs(model, tuple(there[name] for name in views), False, by_delivery)
 
 
 def make(connection: duckdb.DuckDBPyConnection) -> None:
@@ -202,11 +207,15 @@ def _rows(
                 yield table
     else:
         view = next(view for view in inputs.views if view.name == dataset)
-        yield from _features(connection, view, after, until)
+        yield from _features(connection, view, inputs.by_delivery, after, until)
 
 
 def _features(
-    connection: duckdb.DuckDBPyConnection, view: FeatureView, after: date, until: date
+    connection: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    by_delivery: ByDelivery,
+    after: date,
+    until: date,
 ) -> Iterator[str]:
     """What the view knew, before each day, of the customers who traded on it."""
     traded = connection.execute(_TRADED, [after, until]).df()
@@ -215,7 +224,7 @@ def _features(
         labels = traded[traded[DAY].isin(days[at : at + AT_ONCE])].assign(
             **{LABEL_TIME: lambda rows: pd.to_datetime(rows[DAY])}
         )
-        rows = training_set(connection, labels, [view]).rows
+        rows = training_set(connection, labels, [view], by_delivery=by_delivery).rows
         named = {f"{view.name}__{name}": name for name in view.features_named}
         rows = rows.rename(columns=named)[[DAY, "customer_id", *named.values()]]
         connection.register(_LABELS, rows)

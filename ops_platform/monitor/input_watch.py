@@ -10,6 +10,7 @@ import duckdb
 import pandas as pd
 
 from ops_platform.features.build import published_with_features, stamps_of
+from ops_platform.features.known_by import ByDelivery
 from ops_platform.features.view import find_views
 from ops_platform.lake.connect import connect
 from ops_platform.lake.faults import Fault, faults
@@ -53,19 +54,22 @@ def watch_inputs(
     over: date,
     sources: Collection[str],
     false_alarm_days: float,
+    by_delivery: ByDelivery | None = None,
 ) -> InputsWatched:
     """Profile and judge each published day that has not been yet, for the model `name`.
 
     `over` is the newest day that is over. Days are judged once, in their order; one whose data is
     unfit is named with the delivery that brought it, and neither judged nor learned from. It is
-    unfit where one of `sources` is.
+    unfit where one of `sources` is. Features are of what had been delivered by then of the marts in
+    `by_delivery`, see `known_by_delivery`.
 
     Raises
     ------
     NotPublishedError : no features are published yet.
     MonitorError : another run has judged the same days meanwhile.
+    TrainingError : a view can't tell when its rows were delivered.
     """
-    champion, seen = registry.champion(name), inputs_of(name)
+    champion, seen = registry.champion(name), inputs_of(name, by_delivery or {})
     version = champion.version if champion else None
     until = _profile_new(lake, seen, over)
     with connect(lake) as connection:
@@ -89,15 +93,17 @@ def watch_inputs(
     return InputsWatched(name, version, rows, f"{rows['period'].nunique()} days judged")
 
 
-def told_apart(lake: Lake, alarm: InputAlarm) -> WholeRow | str:
+def told_apart(lake: Lake, alarm: InputAlarm, by_delivery: ByDelivery) -> WholeRow | str:
     """How well the rows since a change are told from those before it, whole; or why not.
 
-    The rows are of the dataset that the strongest of the alarm's features is of.
+    The rows are of the dataset that the strongest of the alarm's features is of. `by_delivery` as
+    of `watch_inputs`.
     """
     dataset = alarm.features[0].rpartition("/")[0]
     before = alarm.since - timedelta(days=1)
     with connect(lake, snapshot=published_with_features(lake).snapshot) as connection:
-        rows = partial(input_profiles.rows, connection, inputs_of(alarm.model), dataset)
+        seen = inputs_of(alarm.model, by_delivery)
+        rows = partial(input_profiles.rows, connection, seen, dataset)
         reference = rows(before - timedelta(days=REFERENCE_DAYS), before)
         return tell_apart(reference, rows(before, alarm.period))
 

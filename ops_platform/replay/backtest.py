@@ -103,7 +103,8 @@ def walker_for(request: Request, say: Say = lambda text: None) -> Iterator[Walke
 
 def _inputs(connection: duckdb.DuckDBPyConnection, name: str, until: date) -> Days:
     """The profiles of what the model sees, by day and feature; nothing was served in the past."""
-    seen = inputs_of(name)
+    # A recommender sees interactions, which are known from their day on.
+    seen = inputs_of(name, {})
     dataset = seen.datasets[0]
     days = profile(connection, seen, dataset, BEFORE, until)[ALL]
     return {

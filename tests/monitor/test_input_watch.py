@@ -10,6 +10,7 @@ import pandas as pd
 import pandera.ibis as pa
 import pytest
 
+from ops_platform.errors import TrainingError
 from ops_platform.features.build import published_with_features
 from ops_platform.features.view import FeatureView
 from ops_platform.ingest.contract_file import read_contract
@@ -118,7 +119,7 @@ def test_a_change_alarms_once_and_says_of_what(watched: Home):
     assert alarm.features == ("interactions/quantity",)
     assert f"inputs since {alarm.since}: interactions/quantity 1" in alarm.seen
     assert newest_input_alarm(watched.lake, "another") is None
-    found = told_apart(watched.lake, alarm)
+    found = told_apart(watched.lake, alarm, {})
     assert found.auc > 0.8
     assert next(iter(found.features)) == "quantity"
 
@@ -280,7 +281,7 @@ def test_days_that_another_run_has_profiled_meanwhile_are_not_added_twice(watche
     count = "SELECT count(*) FROM monitor.input_profiles WHERE dataset = 'interactions'"
     rows = watched.read(count)
     with connect(watched.lake, snapshot=published_with_features(watched.lake).snapshot) as reading:
-        days = input_profiles.profile(reading, inputs_of(NAME), INTERACTIONS, before, LAST)
+        days = input_profiles.profile(reading, inputs_of(NAME, {}), INTERACTIONS, before, LAST)
     assert days[ALL].keys() == {LAST}
     write(watched.lake, lambda c: input_profiles.write(c, INTERACTIONS, before, days))
     assert watched.read(count) == rows
@@ -300,7 +301,16 @@ def test_a_view_of_dates_alone_has_nothing_to_profile(watched: Home):
         description="Since when.",
         owner="team:data-science",
     )
-    seen = Inputs("newcomers", (view,), False)
+    seen = Inputs("newcomers", (view,), False, {})
     with connect(watched.lake, snapshot=published_with_features(watched.lake).snapshot) as reading:
         days = input_profiles.profile(reading, seen, view.name, LAST - timedelta(days=2), LAST)
     assert days == {segment: {} for segment in SEGMENTS}
+
+
+def test_features_are_of_what_had_been_delivered_by_then(watched: Home):
+    seen = inputs_of(ODDS, {"fct_interactions": frozenset({"orders"})})
+    with (
+        connect(watched.lake, snapshot=published_with_features(watched.lake).snapshot) as reading,
+        pytest.raises(TrainingError, match="has no column delivery"),
+    ):
+        input_profiles.profile(reading, seen, seen.datasets[0], LAST - timedelta(days=2), LAST)
