@@ -35,6 +35,7 @@ from ops_platform.serve import history
 from ops_platform.serve.promotion import TAGS, Served, put_in_service
 from ops_platform.serve.rollback import roll_back
 from tests.monitor.conftest import NEWEST, Home, fresh_store, new_home, orders  # noqa: F401
+from tests.monitor.live import copy_of, empty_home
 
 NAME = "purchase_probability"
 VIEWS = tuple(
@@ -48,11 +49,16 @@ def made() -> MadeWith:
     return MadeWith(Code("", b"", {}), "lock", {}, "manifest", 2)
 
 
-@pytest.fixture
-def home(new_home, orders) -> Home:  # noqa: F811
-    home = new_home("home")
+@pytest.fixture(scope="module")
+def untrained(fresh_store, orders, tmp_path_factory) -> Home:  # noqa: F811
+    home = empty_home(fresh_store, tmp_path_factory.mktemp("untrained"))
     home.publish(orders(), NEWEST, VIEWS)
     return home
+
+
+@pytest.fixture
+def home(untrained, tmp_path) -> Home:
+    return copy_of(untrained, tmp_path / "home")
 
 
 def trained(home: Home, seed: int = 0):
@@ -323,7 +329,9 @@ def test_losing_is_measured_against_a_score_below_zero_too():
 
 
 def test_evaluation_prints_both_metrics_with_paired_differences(home):
-    environment = {"OPS_HOME": str(home.settings.home)}
+    environment = {
+        "OPS_HOME": str(home.settings.home), "OPS_DATA_PATH": str(home.settings.data_path)
+    }  # fmt: skip
     done = CliRunner().invoke(
         app, ["evaluate", NAME, "--cut", "2024-03-11", "--json"], env=environment
     )
