@@ -1,11 +1,14 @@
 """The dbt project compiled once, and its models made in any DuckDB from the compiled SQL."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from ops_platform.ingest.contract_file import read_contracts
 from ops_platform.ingest.take_in import take_in
@@ -19,10 +22,19 @@ MADE = ("model", "snapshot")
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory) -> Settings:
-    """Settings of a home in which the manifest lies already."""
-    settings = Settings(home=tmp_path_factory.mktemp("compiled"))
-    read_manifest(settings)
+    """Settings of a home in which the manifest lies already, the same in all processes of a run."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    settings = Settings(home=folder / "compiled")
+    with FileLock(folder / "compiled.lock"):
+        read_manifest(settings)
     return settings
+
+
+def with_manifest(compiled: Settings, home: Path) -> Settings:
+    """Settings of a home of its own, for which dbt need not compile again."""
+    shutil.copytree(compiled.home / "dbt", home / "dbt")
+    return Settings(home=home)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from ops_platform.lake.location import Lake
 from ops_platform.settings import PROJECT, Settings
 from ops_platform.simulate.shop import Shop, write_orders
 from ops_platform.transform.project import manifest_path, project_digest, read_manifest, run_dbt
-from tests.transform.conftest import take_in_orders
+from tests.transform.conftest import take_in_orders, with_manifest
 
 
 @pytest.fixture
@@ -68,8 +68,10 @@ def test_a_fault_is_told_in_dbts_words_and_leaves_nothing_behind(own_project):
     assert list((own_project.home / "dbt").iterdir()) == []
 
 
-def test_its_own_unit_and_data_tests_pass_and_nothing_in_it_is_deprecated(tmp_path, capfd):
-    settings = Settings(home=tmp_path / "home")
+def test_its_own_unit_and_data_tests_pass_and_nothing_in_it_is_deprecated(
+    compiled, tmp_path, capfd
+):
+    settings = with_manifest(compiled, tmp_path / "home")
     folder = tmp_path / "orders"
     write_orders(Shop(days=12, customers=20, products=15), folder)
     take_in_orders(Lake.at(settings), folder)

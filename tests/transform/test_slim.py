@@ -20,19 +20,19 @@ from ops_platform.transform.slim import (
     keep_published_manifest,
     published_manifest,
 )
-from tests.transform.conftest import take_in_orders
+from tests.transform.conftest import take_in_orders, with_manifest
 
 PRODUCTS = "models/marts/dim_products.sql"
 MATCHED = "models/intermediate/int_cancellations_matched.sql"
 CREATED = re.compile(r"OK created sql \w+ model (\S+)")
 
 
-def make_production(folder: Path) -> Settings:
+def make_production(compiled: Settings, folder: Path) -> Settings:
     """A published production by the settings of the environment, whose raw table was emptied since.
 
     So whoever reads anything but the published snapshot sees no order.
     """
-    settings = Settings(home=folder / "production")
+    settings = with_manifest(compiled, folder / "production")
     write_orders(Shop(days=10, customers=15, products=12), folder / "orders")
     lake = Lake.at(settings)
     take_in_orders(lake, folder / "orders")
@@ -44,8 +44,8 @@ def make_production(folder: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory) -> Settings:
-    return make_production(tmp_path_factory.mktemp("slim"))
+def production(compiled, tmp_path_factory) -> Settings:
+    return make_production(compiled, tmp_path_factory.mktemp("slim"))
 
 
 @dataclass
