@@ -25,7 +25,7 @@ from ops_platform.monitor.alerts import tell
 from ops_platform.monitor.checks import INPUTS_KEY, KEY, report_check, verdict
 from ops_platform.monitor.foretold import measure_foretold
 from ops_platform.monitor.input_watch import InputsWatched, told_apart, watch_inputs
-from ops_platform.monitor.inputs import INPUTS, InputAlarm, input_alarms
+from ops_platform.monitor.inputs import INPUTS, InputAlarm
 from ops_platform.monitor.judge_probation import judge_probation
 from ops_platform.monitor.live_tables import PERFORMANCE
 from ops_platform.monitor.markdown import (
@@ -137,15 +137,15 @@ def drift_asset(models: list[str], sources: Sequence[Contract] = ()) -> dg.Asset
 
         def work(name: str) -> Watched:
             found = watch(look.lake, look.registry, name, rule, look.over, unfit)
+            # Its days are judged once: this is the only time that these are new.
+            for alarm in found.new_alarms:
+                tell(of_alarm(alarm), settings, context.log.warning)
             report_check(context.instance, name, verdict(look.lake, look.registry, name))
             context.log.info(f"{name}: {found.reason}")
             return found
 
         watched, faults = _each(models, work)
-        # Their days are judged once: this is the only time that these are new.
         raised = [alarm for one in watched for alarm in one.new_alarms]
-        for alarm in raised:
-            tell(of_alarm(alarm), settings, context.log.warning)
         _raise(faults)
         return dg.MaterializeResult(
             metadata={
@@ -186,17 +186,15 @@ def inputs_asset(models: list[str], sources: list[Contract]) -> dg.AssetsDefinit
                 false_alarm_days=settings.false_alarm_days,
                 by_delivery=late,
             )
+            for alarm in found.new_alarms:
+                # What was there before its champion learned is no news.
+                if alarm.version:
+                    tell(of_alarm(alarm), settings, context.log.warning)
             context.log.info(f"{name}: {found.reason}")
             return found
 
         watched, faults = _each(models, work)
-        raised = [
-            alarm for one in watched if not one.added.empty for alarm in input_alarms(one.added)
-        ]
-        for alarm in raised:
-            # What was there before its champion learned is no news.
-            if alarm.version:
-                tell(of_alarm(alarm), settings, context.log.warning)
+        raised = [alarm for one in watched for alarm in one.new_alarms]
         _raise(faults)
         return dg.MaterializeResult(
             metadata={

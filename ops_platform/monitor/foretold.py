@@ -186,8 +186,7 @@ def _of(rows: pd.DataFrame) -> set[Foretold]:
 
 def _due(champion: Version, newest: date) -> set[Foretold]:
     first = date.fromisoformat(champion.tags["as_of"]) + timedelta(days=1)
-    # What is known at the end of the newest day is what the morning after it begins with.
-    days = range(0, (newest - first).days + 2, EVERY_DAYS)
+    days = range(0, (newest - first).days + 1, EVERY_DAYS)
     return {(champion.version, first + timedelta(days=n)) for n in days}
 
 

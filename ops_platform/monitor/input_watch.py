@@ -46,6 +46,11 @@ class InputsWatched:
     added: pd.DataFrame
     reason: str
 
+    @property
+    def new_alarms(self) -> list[InputAlarm]:
+        """Those among `added`, oldest first."""
+        return [] if self.added.empty else inputs.input_alarms(self.added)
+
 
 def watch_inputs(
     lake: Lake,

@@ -46,7 +46,7 @@ def measured(home: Home, over: date = NEWEST) -> Measured:
 
 def succeeded(home: Home, horizon_days: int = 30) -> None:
     """Have the champion followed by one of NEWEST."""
-    tags = home.registry.version(NAME, 1).tags | {"as_of": NEWEST.isoformat()}
+    tags = home.registry.version(NAME, 1).tags | {"as_of": (NEWEST - timedelta(days=1)).isoformat()}
     kept = {name: tags[name] for name in ("as_of", "snapshot", "training_set", "state_digest")}
     model = home.registry.load(NAME, 1).set_params(horizon_days=horizon_days)
     home.registry.promote(NAME, home.registry.register(NAME, model, metrics={}, tags=kept, now=NOW))
@@ -65,6 +65,7 @@ def crowned(fresh_store, orders, tmp_path_factory) -> Home:
         **{"seed": 0, "rules": rules, "cause": "by hand", "made": made, "now": NOW},
     )
     put_in_service(home.lake, home.registry, home.settings.releases, NAME, NOW)
+    home.publish(orders(), FIRST, VIEWS)
     return home
 
 
@@ -75,10 +76,12 @@ def home(crowned, tmp_path) -> Home:
 
 def test_a_day_is_judged_by_what_came_true_of_what_was_said_that_morning(home, orders):
     model = foretells(home.registry.load(NAME, 1))
-    with connect(home.lake) as connection:
+    trained_on = int(home.registry.version(NAME, 1).tags["snapshot"])
+    with connect(home.lake, snapshot=trained_on) as connection:
         known = current(connection, model)
     said = pd.Series(model.predict_proba(known)[:, 1], index=known["customer_id"])
-    young = measured(home, AS_OF)
+    assert measured(home, AS_OF).rows.empty
+    young = measured(home, FIRST)
     assert young.rows["ripe"].tolist() == [False]
     assert young.rows["foretold"].tolist() == [pytest.approx(said.mean())]
     assert young.waiting[FIRST] == f"what is bought up to {FIRST + timedelta(days=29)} counts"
@@ -112,7 +115,7 @@ def test_a_day_that_is_judged_stays_and_nothing_new_writes_nothing(home, orders)
 
 @pytest.mark.parametrize("horizon_days", [30, 7])
 def test_a_former_champion_is_judged_on_the_days_that_waited(home, orders, horizon_days):
-    measured(home, AS_OF)
+    measured(home, FIRST)
     succeeded(home, horizon_days)
     home.publish(orders(), NEWEST - timedelta(days=4), VIEWS)
     assert not measured(home).rows["ripe"].any()
@@ -122,10 +125,10 @@ def test_a_former_champion_is_judged_on_the_days_that_waited(home, orders, horiz
 
 
 def test_what_waits_of_a_version_that_was_deleted_waits_no_more(home, orders):
-    measured(home, AS_OF)
+    measured(home, FIRST)
     succeeded(home)
     home.registry._client.delete_model_version(NAME, "1")
-    assert measured(home, AS_OF).rows.empty
+    assert measured(home, FIRST).rows.empty
     home.publish(orders(), NEWEST, VIEWS)
     assert measured(home).rows["version"].tolist() == [2]
 
@@ -159,11 +162,11 @@ def test_a_day_waits_while_one_up_to_the_end_of_its_labels_is_at_fault(home, ord
 def test_features_are_of_what_had_been_delivered_by_then(home):
     late = {"fct_interactions": frozenset({"orders"})}
     with pytest.raises(TrainingError, match="has no column delivery"):
-        measure_foretold(home.lake, home.registry, NAME, AS_OF, {"orders"}, late)
+        measure_foretold(home.lake, home.registry, NAME, FIRST, {"orders"}, late)
 
 
 def test_of_two_runs_at_once_the_later_takes_back_nothing(home, orders):
-    rows = measured(home, AS_OF).rows
+    rows = measured(home, FIRST).rows
     home.publish(orders(), NEWEST, VIEWS)
     measured(home)
     # As the first run would, had it looked before the second and written after it.
@@ -182,7 +185,7 @@ def test_a_day_whose_labels_nobody_gave_waits(home, orders):
 
 
 def test_its_page_and_events_are_told(home):
-    measured(home, AS_OF)
+    measured(home, FIRST)
     found = gather(home.lake, home.registry, home.settings.releases, NAME, NOW, "")
     assert not found.recommends and found.waiting == 1 and found.last_foretold is None
     assert [(one.kind, one.what[:30]) for one in found.events] == [
