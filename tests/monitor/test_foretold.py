@@ -45,7 +45,7 @@ def measured(home: Home, over: date = NEWEST) -> Measured:
 
 
 def succeeded(home: Home, horizon_days: int = 30) -> None:
-    """Have the champion followed by one of NEWEST."""
+    """Have the champion followed by one of the day before NEWEST."""
     tags = home.registry.version(NAME, 1).tags | {"as_of": (NEWEST - timedelta(days=1)).isoformat()}
     kept = {name: tags[name] for name in ("as_of", "snapshot", "training_set", "state_digest")}
     model = home.registry.load(NAME, 1).set_params(horizon_days=horizon_days)
