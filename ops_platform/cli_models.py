@@ -85,6 +85,7 @@ def _of_name(settings: "Settings", model: str) -> "Estimator":
 def _ranked(
     settings: "Settings", model: str, one: "Estimator", cuts: list[date], days: int
 ) -> "list[Window]":
+    from ops_platform.errors import TrainingError
     from ops_platform.lake.connect import connect
     from ops_platform.lake.location import Lake
     from ops_platform.models.evaluation import PAIR, fit_contenders
@@ -97,6 +98,11 @@ def _ranked(
     windows: list[Window] = []
     with connect(lake, snapshot=rows.pointer.snapshot) as connection:
         for start in cuts or [rows.as_of - timedelta(days=days - 1)]:
+            if not rows.first_day < start <= rows.as_of:
+                raise TrainingError(
+                    f"the history is of {rows.first_day} to {rows.as_of}, and nothing is before or "
+                    f"after a cut of {start}"
+                )
             before, end = start - timedelta(days=1), start + timedelta(days=days - 1)
             end = min(end, rows.as_of)
             known, later = (interactions_by(connection, day) for day in (before, end))

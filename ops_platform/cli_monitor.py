@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ops_platform.prompt import Json, console, print_json, working
+from ops_platform.prompt import Json, console, plain_errors, print_json, working
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +28,16 @@ def monitor(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """The champion, its live performance, drift, alarms, and what retraining waits for."""
-    from ops_platform.catalog.checks import dagster_instance
+    """Whether a model is right today: its live performance, drift, alarms, and what is done."""
     from ops_platform.errors import MonitorError
-    from ops_platform.lake.location import Lake
     from ops_platform.models.estimators import names
+
+    with plain_errors():
+        if model not in names():
+            raise MonitorError(f"there is no model {model!r}: name one of {', '.join(names())}")
+
+    from ops_platform.catalog.checks import dagster_instance
+    from ops_platform.lake.location import Lake
     from ops_platform.models.registry import Registry
     from ops_platform.monitor import page as pages
     from ops_platform.monitor.assets import retraining_waits_for
@@ -40,8 +45,6 @@ def monitor(
     from ops_platform.status import require_rules
 
     with working("reading the lake and the registry") as settings:
-        if model not in names():
-            raise MonitorError(f"there is no model {model!r}: name one of {', '.join(names())}")
         asked = settings.retraining_policy
         require_rules(settings)
         with dagster_instance(settings.home / "dagster") as instance:
@@ -57,11 +60,14 @@ def monitor(
         print_json(_as_data(found, asked, days, place))
     else:
         _show(found, asked, days, place)
+        others = ", ".join(name for name in names() if name != model)
+        console.print(f"watched too: {others}" if others else "", highlight=False)
 
 
 def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict[str, Any]:
     return {
         "model": found.model,
+        "answer": found.answer,
         "day": found.day,
         "champion": found.champion.version if found.champion else None,
         "as_of": found.champion.tags["as_of"] if found.champion else None,
@@ -73,6 +79,7 @@ def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict
         "foretold": _records(found.foretold.tail(FORETOLD_SHOWN)),
         "drift": found.last_drift(),
         "alarm": asdict(found.alarm) if found.alarm else None,
+        "inputs": found.inputs_verdict or None,
         "probation": asdict(found.probation) if found.probation else None,
         "retraining_policy": asked,
         "retraining_waits_for": found.waits,
@@ -91,11 +98,13 @@ def _show(found: "Report", asked: str, days: int, place: Path | None) -> None:
         console.print(escape(text), highlight=False, soft_wrap=True)
 
     tell(_of_champion(found))
+    tell(f"right today? {found.answer}")
     if found.recent is not None:
         one = found.recent
         tell(
-            f"last days with labels: NDCG {one.ndcg:.3f}, {one.lead:+.3f} ({one.low:+.3f} to "
-            f"{one.high:+.3f}) over the baseline, {one.units:,} customers; {_of_source(found)}"
+            f"last days with labels, of version {', '.join(map(str, found.versions))}: NDCG "
+            f"{one.ndcg:.3f}, {one.lead:+.3f} ({one.low:+.3f} to {one.high:+.3f}) over the "
+            f"baseline, {one.units:,} customers; {_of_source(found)}"
         )
     if not found.foretold.empty:
         console.print(_foretold(found.foretold.tail(FORETOLD_SHOWN)))
@@ -112,10 +121,14 @@ def _show(found: "Report", asked: str, days: int, place: Path | None) -> None:
             )
         console.print(table)
     if drift := found.last_drift():
-        tell("drift on the newest judged day, as effect sizes (0.8 is large; PSI: 0.25 is large):")
+        tell(
+            "on the newest judged day, as effect sizes, which raise nothing (0.8, PSI 0.25: large):"
+        )
     for name, effect in drift.items():
         tell(f"  {name} {effect:+.2f}")
     tell(f"alarm: {f'{found.alarm.at}: {found.alarm.what}' if found.alarm else 'none'}")
+    if found.inputs_verdict:
+        tell(f"inputs, newest day: {found.inputs_verdict}")
     if found.probation is not None:
         tell(f"probation: {found.probation.decision}, {found.probation.told}")
     elif found.on_trial:

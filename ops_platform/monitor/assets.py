@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -336,7 +336,7 @@ def report_asset(models: list[str]) -> dg.AssetsDefinition:
 
 
 def retraining_waits_for(instance: dg.DagsterInstance) -> str:
-    """What the retraining sensor said last, empty before its first tick."""
+    """What the retraining sensor said last, and when; empty before its first tick."""
     # Dagster makes one for a moment where nothing has ever run.
     if instance.schedule_storage is None:
         return ""
@@ -349,5 +349,7 @@ def retraining_waits_for(instance: dg.DagsterInstance) -> str:
                 return ""
             if said.status == TickStatus.FAILURE:
                 return "its sensor failed, see its ticks"
-            return str(said.skip_reason or "a run that it has asked for")
+            told = said.skip_reason or "a run that it has asked for"
+            at = datetime.fromtimestamp(said.timestamp, UTC)
+            return f"{told} (of all models, said at {at:%Y-%m-%d %H:%M} UTC)"
     return ""

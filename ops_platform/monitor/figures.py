@@ -77,20 +77,24 @@ def foretold(days: pd.DataFrame) -> "Figure":
     ----------
     days : rows of `monitor.foretold` of one model, in order of the days.
     """
-    figure, (shares, errors) = _axes(2, 5.2)
     ripe = days[days["ripe"]]
-    for axes, rows, name, colour, label in (
-        (shares, days, "foretold", MODEL, "the model"),
-        (shares, ripe, "came_true", INK, "came true"),
-        (errors, ripe, "brier", MODEL, "_"),
-        (errors, ripe, "baseline_brier", OTHER, "baseline on the same customers"),
-    ):
+    # Without labels there is nothing but what was foretold.
+    figure, (shares, *more) = _axes(1, 2.6) if ripe.empty else _axes(2, 5.2)
+    drawn = [(shares, days, "foretold", MODEL, "the model")]
+    for errors in more:
+        errors.set_ylabel("Brier score, less is better")
+        drawn += [
+            (shares, ripe, "came_true", INK, "came true"),
+            (errors, ripe, "brier", MODEL, "_"),
+            (errors, ripe, "baseline_brier", OTHER, "baseline on the same customers"),
+        ]
+    for axes, rows, name, colour, label in drawn:
         axes.plot(
             rows["period"], rows[name], color=colour, marker="o", markersize=4, linewidth=1.2,
             linestyle="--" if colour == OTHER else "-", label=label,
         )  # fmt: skip
     shares.set_ylabel("share of the customers")
-    errors.set_ylabel("Brier score, less is better")
+    shares.set_ylim(0, 1)
     _mark_versions(shares, days)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
     return figure
@@ -133,13 +137,14 @@ def statistic(drift: pd.DataFrame) -> "Figure":
     return figure
 
 
-def by_feature(effects: pd.DataFrame, title: str, most: float) -> "Figure":
+def by_feature(effects: pd.DataFrame, title: str, most: float, signed: bool = True) -> "Figure":
     """How far each feature is from normal, a row a feature, a column a day.
 
     Parameters
     ----------
     effects : period, feature and effect.
     most : the effect from which on the colour is the strongest.
+    signed : whether an effect can be below 0.
     """
     import matplotlib as mpl
 
@@ -147,7 +152,8 @@ def by_feature(effects: pd.DataFrame, title: str, most: float) -> "Figure":
     figure, (axes,) = _axes(1, 1.2 + ROW * len(table))
     drawn = axes.pcolormesh(
         np.arange(len(table.columns) + 1), np.arange(len(table) + 1), table.to_numpy(dtype=float),
-        cmap=mpl.colormaps["RdBu_r"].resampled(COLOURS), vmin=-most, vmax=most,
+        cmap=mpl.colormaps["RdBu_r" if signed else "Reds"].resampled(COLOURS),
+        vmin=-most if signed else 0, vmax=most,
     )  # fmt: skip
     axes.set_yticks(np.arange(len(table)) + 0.5, [str(name) for name in table.index])
     days = [pd.Timestamp(day) for day in table.columns]

@@ -81,5 +81,7 @@ def draw(report: Report) -> "dict[str, Figure]":
     if not report.inputs.empty and report.inputs["psi"].notna().any():
         psi = report.inputs.rename(columns={"psi": "effect"}).dropna(subset=["effect"])
         last = psi[psi["period"].isin(sorted(psi["period"].unique())[-DAYS_SHOWN:])]
-        drawn["inputs"] = figures.by_feature(last, "population stability index", LARGE_PSI)
+        drawn["inputs"] = figures.by_feature(
+            last, "population stability index", LARGE_PSI, signed=False
+        )
     return drawn

@@ -17,7 +17,7 @@ from ops_platform.models.registry import Registry, Version
 from ops_platform.monitor import live_tables
 from ops_platform.monitor.alarms import Alarm, alarms
 from ops_platform.monitor.foretold import read_foretold
-from ops_platform.monitor.inputs import INPUTS, input_alarms
+from ops_platform.monitor.inputs import INPUTS, TOGETHER, input_alarms
 from ops_platform.monitor.notices import moves, of_move
 from ops_platform.monitor.probation import Probation, term
 from ops_platform.monitor.probation_table import read_probation
@@ -128,6 +128,46 @@ class Report:
         return found
 
     @property
+    def versions(self) -> list[int]:
+        """Those whose days with labels are the newest: RECENT days, or one that was foretold."""
+        rows, newest = (self.days, RECENT) if self.recommends else (self.foretold, 1)
+        return sorted({int(one) for one in rows[rows["ripe"].astype(bool)].tail(newest)["version"]})
+
+    @property
+    def inputs_verdict(self) -> str:
+        """What is said of the newest day of the inputs, say `learning`; empty where nothing is."""
+        if self.inputs.empty:
+            return ""
+        decided = self.inputs[self.inputs["feature"] == TOGETHER]
+        return str(decided.iloc[-1]["verdict"]) if len(decided) else ""
+
+    @property
+    def answer(self) -> str:
+        """Whether the champion is still right, in a sentence."""
+        if self.champion is None:
+            return "there is no champion yet"
+        if self.alarm is not None:
+            return f"in doubt: an alarm on {self.alarm.at}"
+        if self.versions != [self.champion.version]:
+            return f"not known yet: too few days of version {self.champion.version} have labels"
+        lead = self._lead
+        if lead is None:
+            return "no alarm, and nothing to compare it with"
+        low, high = lead
+        beside = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
+        return f"{'no' if high < 0 else 'yes'}: no alarm, and {beside} the baseline"
+
+    @property
+    def _lead(self) -> tuple[float, float] | None:
+        """The interval of the newest lead over the baseline."""
+        if self.recommends:
+            return None if self.recent is None else (self.recent.low, self.recent.high)
+        one = self.last_foretold
+        if one is None or pd.isna(one["lead"]):
+            return None
+        return float(one["lead_low"]), float(one["lead_high"])
+
+    @property
     def alarm(self) -> Event | None:
         """The newest alarm since the champion's as-of, of it or of the inputs."""
         if self.champion is None:
@@ -203,7 +243,8 @@ def _events(
         told = of_move(name, move, left)
         found.append(Event(move.at[:16].replace("T", " "), told.kind, f"{told.what}; {told.sure}"))
     found += [Event(str(one.day), "data fault", one.told) for one in faults(lake) if one.is_open]
-    return sorted(found, key=lambda event: event.at, reverse=True)
+    # Of the same minute the last is the newest.
+    return sorted(found, key=lambda event: event.at)[::-1]
 
 
 def _alarms(drift: pd.DataFrame) -> list[Alarm]:
