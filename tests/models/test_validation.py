@@ -84,6 +84,7 @@ def test_a_window_in_which_nobody_known_bought_is_told(home: Home):
         search(home)
 
 
+@pytest.mark.long
 def test_a_version_has_what_the_search_before_it_found_and_so_has_the_next(home: Home, monkeypatch):
     home.publish(order_lines(), AS_OF - timedelta(days=10))
     trials = search(home)

@@ -124,6 +124,7 @@ def test_only_the_change_and_what_follows_is_built_from_what_production_publishe
     assert list((change.settings.home / "dbt").iterdir()) == [], "the lake is thrown away"
 
 
+@pytest.mark.long
 def test_a_change_that_breaks_a_data_test_fails(change):
     # So slight that the unit test does not see it: products that sell well lose their name.
     named = "case when totals.orders < 4 then totals.product_id end as product_id,\n    desc"
