@@ -10,9 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
@@ -21,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.input_drift import rate, share
+from benchmarks.trade import AS_OF, SHOP, Trade, purchases
 from ops_platform.lake.profile import Kind, Profile, profile_query, read_profiles
-from ops_platform.models.zoo.recommender import Recommender
 from ops_platform.monitor.alarm_rule import AlarmRule, alarm_rule
 from ops_platform.monitor.input_drift import InputDrift
 from ops_platform.monitor.judgement import judge
 from ops_platform.monitor.profile import NDCG, K, profile
-from ops_platform.monitor.reference import SPAN_DAYS, Reference, calibrate
+from ops_platform.monitor.reference import SPAN_DAYS
 from ops_platform.settings import Settings
 from ops_platform.simulate.change import (
     Drift,
@@ -36,13 +34,11 @@ from ops_platform.simulate.change import (
     PriceShift,
     TasteShift,
 )
-from ops_platform.simulate.shop import Shop, write_orders
+from ops_platform.simulate.shop import Shop
 
 # None of the seeds 0 to 19, on which the rule and its bound were chosen, nor of 100 to 119, which
 # had shown that a bound of 6 finds too little.
 SEEDS = range(200, 220)
-SHOP = Shop(days=180 + 1 + 365, customers=400, products=300, dirty_rate=0)
-AS_OF = SHOP.start + timedelta(days=180)
 # So that the fallback's retraining is not due within 21 days more.
 SHIFT = AS_OF + timedelta(days=8)
 
@@ -62,16 +58,6 @@ SUNDAY = 6
 # Of what known customers buy, the share that they take from what the champion recommends to them.
 FED_BACK = 0.3
 
-_PURCHASES = """
-SELECT CAST(InvoiceDate AS DATE) AS day, InvoiceNo AS order_id, CustomerID AS customer_id,
-       StockCode AS product_id, CAST(UnitPrice AS DOUBLE) AS unit_price,
-       CAST(Quantity AS INTEGER) AS quantity, Country AS country,
-       -- After its colour and its pattern.
-       regexp_replace(Description, '^\\S+ \\S+ ', '') AS category
-FROM read_csv('{folder}/*.csv', all_varchar = true, nullstr = '')
-WHERE NOT starts_with(InvoiceNo, 'C') AND StockCode <> 'POST'
-ORDER BY ALL
-"""
 INPUTS: dict[str, Kind] = {
     "unit_price": "number",
     "quantity": "number",
@@ -115,40 +101,6 @@ class Measured:
 
     lost: float
     days: int | None
-
-
-def purchases(shop: Shop) -> pd.DataFrame:
-    """The lines of a simulated shop, in order of the days."""
-    with TemporaryDirectory() as folder, duckdb.connect() as connection:
-        write_orders(shop, Path(folder))
-        return connection.execute(_PURCHASES.format(folder=folder)).df()
-
-
-class Trade:
-    """The purchases of a shop, and its recipe fitted on those up to a day, once for each day."""
-
-    def __init__(self, lines: pd.DataFrame) -> None:
-        """Keep the purchases."""
-        self.lines = lines
-        named = lines[lines["customer_id"].notna()]
-        self.bought = named[["customer_id", "product_id", "day"]].drop_duplicates()
-        self._fitted: dict[date, tuple[Recommender, pd.DataFrame]] = {}
-
-    def fit(self, as_of: date) -> tuple[Recommender, pd.DataFrame]:
-        """The model as of a day, and what it was fitted on."""
-        if as_of not in self._fitted:
-            known = self.bought[self.bought["day"] <= pd.Timestamp(as_of)]
-            self._fitted[as_of] = Recommender(threads=1).fit(known, as_of), known
-        return self._fitted[as_of]
-
-    def reference(self, as_of: date) -> Reference:
-        """What is normal for the champion as of a day."""
-        return calibrate(self.fit, self.lines, as_of, SHOP.start)
-
-    def between(self, after: date, until: date) -> pd.DataFrame:
-        """The lines after a day, up to another."""
-        day = self.lines["day"]
-        return self.lines[(day > pd.Timestamp(after)) & (day <= pd.Timestamp(until))]
 
 
 def alarms(rows: pd.DataFrame) -> list[date]:

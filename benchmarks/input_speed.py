@@ -122,7 +122,7 @@ def shop(folder: Path, days: int) -> Callable[[int], float]:
 
     def seconds(over: date) -> float:
         begun = time.perf_counter()
-        watch_inputs(lake, registry, MODEL, over, ["orders"], 365.0)
+        watch_inputs(lake, registry, MODEL, over, ["orders"], 365.0, {})
         return time.perf_counter() - begun
 
     seconds(FIRST + timedelta(days=days - 1))

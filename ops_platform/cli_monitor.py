@@ -60,8 +60,8 @@ def monitor(
         print_json(_as_data(found, asked, days, place))
     else:
         _show(found, asked, days, place)
-        others = ", ".join(name for name in names() if name != model)
-        console.print(f"watched too: {others}" if others else "", highlight=False)
+        if others := [name for name in names() if name != model]:
+            console.print(f"watched too: {', '.join(others)}", highlight=False)
 
 
 def _as_data(found: "Report", asked: str, days: int, place: Path | None) -> dict[str, Any]:

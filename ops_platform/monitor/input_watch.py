@@ -59,7 +59,7 @@ def watch_inputs(
     over: date,
     sources: Collection[str],
     false_alarm_days: float,
-    by_delivery: ByDelivery | None = None,
+    by_delivery: ByDelivery,
 ) -> InputsWatched:
     """Profile and judge each published day that has not been yet, for the model `name`.
 
@@ -74,7 +74,7 @@ def watch_inputs(
     MonitorError : another run has judged the same days meanwhile.
     TrainingError : a view can't tell when its rows were delivered.
     """
-    champion, seen = registry.champion(name), inputs_of(name, by_delivery or {})
+    champion, seen = registry.champion(name), inputs_of(name, by_delivery)
     version = champion.version if champion else None
     until = _profile_new(lake, seen, over)
     with connect(lake) as connection:

@@ -106,7 +106,7 @@ def copied(fresh_store, tmp_path_factory) -> Home:
 
 
 def watch(home: Home, over: date = LAST, name: str = NAME):
-    return watch_inputs(home.lake, home.registry, name, over, ["orders"], 365.0)
+    return watch_inputs(home.lake, home.registry, name, over, ["orders"], 365.0, {})
 
 
 def test_a_change_alarms_once_and_says_of_what(watched: Home):
