@@ -66,13 +66,13 @@ def _evaluate(settings: "Settings", model: str, cuts: list[date], days: int) -> 
     from ops_platform.models.kinds import recommenders
 
     name, _ = parsed(model)
-    one = _of_name(settings, model)
+    one = _asked_for(settings, model)
     if name in recommenders():
         return _ranked(settings, model, one, cuts, days)
     return _foretold(settings, model, one, cuts)
 
 
-def _of_name(settings: "Settings", model: str) -> "Estimator":
+def _asked_for(settings: "Settings", model: str) -> "Estimator":
     """The model with its defaults, or that of the version that is named: a fit begins it anew."""
     from ops_platform.models.estimators import estimator
 
@@ -116,7 +116,7 @@ def _ranked(
 
 
 def _foretold(
-    settings: "Settings", model: str, of_name: "Estimator", cuts: list[date]
+    settings: "Settings", model: str, asked: "Estimator", cuts: list[date]
 ) -> "list[Window]":
     from ops_platform.features.build import newest_day, published_with_features
     from ops_platform.features.known_by import by_delivery_of
@@ -126,7 +126,7 @@ def _foretold(
     from ops_platform.models.odds_evaluation import evaluate as judged
 
     lake = Lake.at(settings)
-    one = foretells(of_name)
+    one = foretells(asked)
     newest, horizon = newest_day(lake), timedelta(days=one.horizon_days - 1)
     late = by_delivery_of(settings)
     windows: list[Window] = []
